@@ -1,0 +1,149 @@
+"""Exact search by inner product: the oracle of all other indexes, and the default up to some 100,000 rows.
+
+FAISS picks the candidates; their scores are then computed anew in float64 and rounded. FAISS's own scores
+depend on the batch size and on a row's place in a block: equal vectors would get unequal scores, and copies
+of one picture an order that changes from query to query. Rounded from float64, equal vectors tie exactly,
+and the row id decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmsearch_indexes.errors import FaissMissing, InvalidVectors
+from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, check_k
+
+_MARGIN = 8
+"""Candidates beyond k: enough that a few copies of a picture at the k-th place cost no second pass."""
+_CELLS = 1 << 22
+"""Numbers in one temporary array: 32 MB in float64."""
+
+
+class FlatIndex:
+    """All vectors, compared with each query one by one."""
+
+    def __init__(self, embeddings: Matrix, max_norm: float) -> None:
+        """Use ``build``, which checks the vectors."""
+        self._embeddings = embeddings
+        self._max_norm = max_norm
+
+    @classmethod
+    def build(cls, embeddings: Matrix) -> FlatIndex:
+        """Index a matrix; it is kept, not copied, so it must not change afterwards.
+
+        Args:
+            embeddings: ``(n, dim)`` float32; n may be 0. Row i gets row id i.
+
+        Raises:
+            InvalidVectors: another shape or dtype, or NaN or infinite values.
+            FaissMissing: FAISS is not installed.
+        """
+        _faiss()
+        norms = _norms(embeddings, "embeddings")
+        return cls(np.ascontiguousarray(embeddings), float(norms.max(initial=0.0)))
+
+    def __len__(self) -> int:
+        return len(self._embeddings)
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return int(self._embeddings.shape[1])
+
+    def search(self, queries: Matrix, k: int) -> Neighbors:
+        """The k rows with the largest inner product, for each query.
+
+        Args:
+            queries: ``(n_queries, dim)`` float32; n_queries may be 0.
+            k: 1 or more; where it exceeds the number of rows, -1 and -inf fill the end.
+
+        Returns:
+            Sorted by score descending, then row id ascending, also at the k-th place. A query's answer does
+            not depend on the other queries of its batch.
+
+        Raises:
+            InvalidVectors: another width, shape or dtype, or NaN or infinite values.
+            InvalidK: k is below 1, or beyond the number of rows by more than a million.
+        """
+        _norms(queries, "queries")
+        if queries.shape[1] != self.dim:
+            raise InvalidVectors(
+                f"queries are {queries.shape[1]} wide and the indexed vectors {self.dim}; "
+                "encode both with one encoder"
+            )
+        check_k(k, len(self))
+        found = Neighbors.missing(len(queries), k)
+        wanted = min(k, len(self))
+        if wanted == 0:
+            return found
+        step = max(1, _CELLS // (wanted + _MARGIN))
+        for start in range(0, len(queries), step):
+            row_ids, scores = self._best(queries[start : start + step], wanted)
+            found.row_ids[start : start + step, :wanted] = row_ids
+            found.scores[start : start + step, :wanted] = scores
+        return found
+
+    def _best(self, queries: Matrix, k: int) -> tuple[RowIds, Scores]:
+        """Search with a k that is no larger than the number of rows."""
+        faiss = _faiss()
+        width = min(len(self), k + _MARGIN)
+        rough, candidates = faiss.knn(queries, self._embeddings, width, faiss.METRIC_INNER_PRODUCT)
+        scores = self._scores(queries, candidates)
+        order = np.lexsort((candidates, -scores), axis=-1)[:, :k]
+        row_ids = np.take_along_axis(candidates, order, axis=1)
+        scores = np.take_along_axis(scores, order, axis=1)
+        if width < len(self):
+            # Rounding moves an inner product by some sqrt(dim) units in the last place. A row within four
+            # times that of the k-th score may belong to the answer; if the last candidate does, others may too.
+            ulps = 4 * np.sqrt(self.dim) * np.finfo(np.float32).eps
+            floor = rough[:, k - 1] - ulps * self._max_norm * _norms(queries, "queries")
+            for i in np.flatnonzero(rough[:, -1] >= floor):
+                row_ids[i], scores[i] = self._best_above(queries[i : i + 1], floor[i], k)
+        return row_ids, scores
+
+    def _best_above(self, query: Matrix, floor: float, k: int) -> tuple[RowIds, Scores]:
+        """Search for one query, ``(1, dim)``, among all rows whose score is about ``floor`` or more."""
+        candidates = np.flatnonzero(self._embeddings @ query[0] >= floor)[np.newaxis]
+        scores = self._scores(query, candidates)
+        order = np.lexsort((candidates[0], -scores[0]))[:k]
+        return candidates[0, order], scores[0, order]
+
+    def _scores(self, queries: Matrix, row_ids: RowIds) -> Scores:
+        """``(n_queries, width)`` inner products of each query with its rows, rounded once from float64."""
+        width = row_ids.shape[1]
+        scores = np.empty(row_ids.size, dtype=np.float32)
+        flat_ids = row_ids.reshape(-1)
+        step = max(1, _CELLS // self.dim)
+        for start in range(0, row_ids.size, step):
+            stop = min(start + step, row_ids.size)
+            rows = self._embeddings[flat_ids[start:stop]].astype(np.float64)
+            rows *= queries[np.arange(start, stop) // width]
+            scores[start:stop] = rows.sum(axis=1)
+        return scores.reshape(row_ids.shape)
+
+
+def _norms(vectors: Matrix, name: str) -> npt.NDArray[np.float64]:
+    """``(n,)`` L2 norms of a sound matrix; raises ``InvalidVectors`` for one that is not."""
+    if vectors.ndim != 2 or vectors.shape[1] == 0 or vectors.dtype != np.float32:
+        raise InvalidVectors(f"{name} are {vectors.dtype} {vectors.shape}; give float32 (n, dim)")
+    # The sum of squares is finite only if every value is, and costs one pass without a temporary array.
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        norms: npt.NDArray[np.float64] = np.sqrt(squares.astype(np.float64))
+    unsound = np.flatnonzero(~np.isfinite(norms))
+    if len(unsound):
+        raise InvalidVectors(
+            f"{name} hold NaN or infinite values, first in row {unsound[0]}; encode that item again"
+        )
+    return norms
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as err:
+        raise FaissMissing from err
+    return faiss
