@@ -40,11 +40,16 @@ def _on_white(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    # float32 holds 16-bit greys exactly, and of 32-bit ones more than 8 bits can show.
-    greys = np.nan_to_num(np.asarray(picture).astype(np.float32), nan=0.0)
+    # float32 holds 16-bit greys exactly, and of 32-bit ones more than 8 bits can show. In place: a picture of the
+    # largest size allowed takes 0.7 GB here.
+    greys = np.asarray(picture).astype(np.float32)
+    np.nan_to_num(greys, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = _range(greys, is_float=picture.mode == "F")
-    scaled = (np.clip(greys, low, high) - low) * np.float32(255.0 / (high - low))
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    span = high - low
+    greys *= 1 / span  # before the subtraction, which could overflow
+    greys -= low / span
+    greys *= 255
+    return Image.fromarray(np.rint(greys, out=greys).clip(0, 255).astype(np.uint8))
 
 
 def _range(greys: npt.NDArray[np.float32], *, is_float: bool) -> tuple[float, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+_DAY_S = 86_400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -22,6 +24,8 @@ class Limits:
         for name, value in asdict(self).items():
             if not value > 0:
                 raise ValueError(f"{name} is {value}; it is an upper bound, so it must be more than 0")
+        if self.timeout_s > _DAY_S:
+            raise ValueError(f"timeout_s is {self.timeout_s}; more than a day, {_DAY_S} s, is no limit")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for JSON; ``Limits(**values)`` is the inverse."""

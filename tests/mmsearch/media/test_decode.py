@@ -152,6 +152,9 @@ def test_float_greys_of_any_range_span_black_to_white(encode: Encode) -> None:
     greys[0, 1] = np.nan
     decoded = np.asarray(decode_picture(encode(Image.fromarray(greys), "TIFF")))
     assert (decoded[0, 0, 0], decoded[-1, -1, 0]) == (0, 255)
+    wild = np.array([[np.inf, -3.3e38], [3.3e38, -np.inf]], dtype=np.float32)
+    wild_decoded = np.asarray(decode_picture(encode(Image.fromarray(wild), "TIFF")))
+    assert wild_decoded[..., 0].tolist() == [[128, 0], [255, 128]]
     flat = np.full((4, 4), -5.0, dtype=np.float32)
     assert np.asarray(decode_picture(encode(Image.fromarray(flat), "TIFF"))).max() == 0
 
@@ -331,3 +334,8 @@ def test_decoding_leaves_the_given_bytes_alone(photo: Image.Image, encode: Encod
 def test_limits_refuse_nonsense(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} is 0"):
         Limits(**{name: 0})
+
+
+def test_limits_refuse_an_endless_timeout() -> None:
+    with pytest.raises(ValueError, match="timeout_s is inf; more than a day"):
+        Limits(timeout_s=float("inf"))
