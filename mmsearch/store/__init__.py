@@ -1,0 +1,24 @@
+"""The collection's folder on disk: shards, manifests, commits, tombstones, locks. Knows no encoder."""
+
+from mmsearch.store.manifest import FileEntry, Manifest, ShardEntry, TombstoneEntry
+from mmsearch.store.repair import RepairReport
+from mmsearch.store.schema import FAILURE_SCHEMA, Modality, embedding_column, item_schema
+from mmsearch.store.snapshot import Snapshot
+from mmsearch.store.store import Store
+from mmsearch.store.verify import Damage, verify
+
+__all__ = [
+    "FAILURE_SCHEMA",
+    "Damage",
+    "FileEntry",
+    "Manifest",
+    "Modality",
+    "RepairReport",
+    "ShardEntry",
+    "Snapshot",
+    "Store",
+    "TombstoneEntry",
+    "embedding_column",
+    "item_schema",
+    "verify",
+]
