@@ -71,8 +71,7 @@ class FlatIndex:
         _norms(queries, "queries")
         if queries.shape[1] != self.dim:
             raise InvalidVectors(
-                f"queries are {queries.shape[1]} wide and the indexed vectors {self.dim}; "
-                "encode both with one encoder"
+                f"queries are {queries.shape[1]} wide and the indexed vectors {self.dim}; encode both with one encoder"
             )
         check_k(k, len(self))
         found = Neighbors.missing(len(queries), k)
@@ -97,7 +96,7 @@ class FlatIndex:
         scores = np.take_along_axis(scores, order, axis=1)
         if width < len(self):
             # Rounding moves an inner product by some sqrt(dim) units in the last place. A row within four
-            # times that of the k-th score may belong to the answer; if the last candidate does, others may too.
+            # times that of the k-th score may belong to the answer; if the last candidate does, so may more.
             ulps = 4 * np.sqrt(self.dim) * np.finfo(np.float32).eps
             floor = rough[:, k - 1] - ulps * self._max_norm * _norms(queries, "queries")
             for i in np.flatnonzero(rough[:, -1] >= floor):
@@ -135,9 +134,7 @@ def _norms(vectors: Matrix, name: str) -> npt.NDArray[np.float64]:
         norms: npt.NDArray[np.float64] = np.sqrt(squares.astype(np.float64))
     unsound = np.flatnonzero(~np.isfinite(norms))
     if len(unsound):
-        raise InvalidVectors(
-            f"{name} hold NaN or infinite values, first in row {unsound[0]}; encode that item again"
-        )
+        raise InvalidVectors(f"{name} hold NaN or infinite values, first in row {unsound[0]}; encode that item again")
     return norms
 
 

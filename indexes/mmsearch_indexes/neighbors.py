@@ -38,9 +38,7 @@ class Neighbors:
                 f"row ids are {self.row_ids.shape} and scores {self.scores.shape}; give (n_queries, k) twice"
             )
         if self.row_ids.dtype != np.int64 or self.scores.dtype != np.float32:
-            raise ValueError(
-                f"row ids are {self.row_ids.dtype} and scores {self.scores.dtype}; give int64 and float32"
-            )
+            raise ValueError(f"row ids are {self.row_ids.dtype} and scores {self.scores.dtype}; give int64 and float32")
 
     @classmethod
     def missing(cls, n_queries: int, k: int) -> Neighbors:

@@ -98,9 +98,7 @@ def test_permuting_distinct_rows_permutes_ids() -> None:
     embeddings, queries = unit_rows(500, 32), unit_rows(20, 32, seed=3)
     permutation = np.random.default_rng(0).permutation(500)
     found = FlatIndex.build(embeddings[permutation]).search(queries, 12)
-    np.testing.assert_array_equal(
-        permutation[found.row_ids], FlatIndex.build(embeddings).search(queries, 12).row_ids
-    )
+    np.testing.assert_array_equal(permutation[found.row_ids], FlatIndex.build(embeddings).search(queries, 12).row_ids)
 
 
 def test_vectors_of_any_length_are_ranked_by_inner_product() -> None:
