@@ -218,6 +218,32 @@ def test_texts_beyond_the_context_are_cut_with_one_warning(
     np.testing.assert_allclose(cut[1], cut[0], atol=1e-5)
 
 
+def test_a_tokenizer_of_transformers_counts_cut_texts_as_well(
+    make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    folder = make_folder(text_cfg={**MODEL["text_cfg"], "hf_tokenizer_name": "some/tokenizer"})
+    words = Tokenizer(models.WordLevel({"</s>": 1, "dog": 2, "cat": 3, "<unk>": 0}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    # As SigLIP has it: what ends a text also fills the context.
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="</s>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+
+    encoder = load(folder)
+    assert encoder.space.tokenizer == "some/tokenizer/16"
+    fits = " ".join(["dog"] * 15)
+    with caplog.at_level(logging.WARNING, logger="mmsearch"):
+        encoder.encode_texts([fits, "dog", ""])
+        assert caplog.messages == []
+        cut = encoder.encode_texts([fits, fits + " cat", "dog", fits + " cat and more"])
+    assert caplog.messages == ["2 of 4 texts end after 16 tokens; the encoder reads no more"]
+    np.testing.assert_allclose(cut[1], cut[0], atol=1e-5)
+
+
 def test_a_checkpoint_file_is_loaded_with_its_architecture(
     encoder: OpenClipEncoder,
     architecture: str,
