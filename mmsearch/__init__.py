@@ -1,0 +1,57 @@
+"""Search pictures by sentence, by picture or both, and sentences by picture.
+
+>>> import mmsearch
+>>> photos = mmsearch.create("photos/.mmsearch")        # doctest: +SKIP
+>>> photos.add("photos")                                # doctest: +SKIP
+>>> for hit in photos.search("two dogs in the snow"):   # doctest: +SKIP
+...     print(hit.rank, f"{hit.score:.3f}", hit.path)
+"""
+
+from mmsearch import errors
+from mmsearch.collection import Collection, Info, create, find, index, open  # noqa: A004 - users write mmsearch.open
+from mmsearch.embedding import IndexReport, JobOptions, Progress
+from mmsearch.encoders import (
+    DualEncoder,
+    EmbeddingSpace,
+    KnownEncoder,
+    known_encoders,
+    load_encoder,
+)
+from mmsearch.errors import MmsearchError
+from mmsearch.evaluation import DirectionReport, Report
+from mmsearch.media import Limits
+from mmsearch.search import Hit, Hits, Neighbors, Picture, Query, Text, parse_query, write_contact_sheet
+from mmsearch.store import Damage, Modality, RepairReport
+
+__all__ = [
+    "Collection",
+    "Damage",
+    "DirectionReport",
+    "DualEncoder",
+    "EmbeddingSpace",
+    "Hit",
+    "Hits",
+    "IndexReport",
+    "Info",
+    "JobOptions",
+    "KnownEncoder",
+    "Limits",
+    "MmsearchError",
+    "Modality",
+    "Neighbors",
+    "Picture",
+    "Progress",
+    "Query",
+    "RepairReport",
+    "Report",
+    "Text",
+    "create",
+    "errors",
+    "find",
+    "index",
+    "known_encoders",
+    "load_encoder",
+    "open",
+    "parse_query",
+    "write_contact_sheet",
+]

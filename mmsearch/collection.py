@@ -1,0 +1,370 @@
+"""`Collection`, the one object users hold. It owns no logic; it joins the rooms."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mmsearch.embedding import IndexReport, JobOptions, Progress, check_indexable, embed
+from mmsearch.encoders import DEFAULT_ENCODER, DualEncoder, EmbeddingSpace, load_encoder
+from mmsearch.errors import EncoderMismatch, MediaError, NotFound, QueryError
+from mmsearch.evaluation import Report, evaluate_pairs
+from mmsearch.media import Limits, match_keys, read_pairs
+from mmsearch.search import DEFAULT_K, Hits, Neighbors, Query, Searcher, embed_query
+from mmsearch.store import Damage, Modality, RepairReport, Store
+
+logger = logging.getLogger(__name__)
+
+COLLECTION_FOLDER = ".mmsearch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Info:
+    """What a collection is and holds."""
+
+    path: Path
+    uuid: str
+    encoder: str
+    dim: int
+    fingerprint: str
+    counts: dict[str, int]
+    """Modality -> live items."""
+    sources: dict[str, int]
+    """Source -> live items."""
+    shards: int
+    size_bytes: int
+    """Of the shards."""
+    commits: int
+    created: str
+    """When the newest commit was made, ISO 8601, UTC."""
+    failures_file: Path | None
+    """What could not be read in the last run that had failures."""
+
+
+class Collection:
+    """Pictures and texts with their embeddings, ready to be searched."""
+
+    def __init__(self, store: Store, *, device: str = "auto", encoder: DualEncoder | None = None) -> None:
+        self._store = store
+        self._device = device
+        self._given_encoder = encoder
+        self._searcher: Searcher | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder with shards and manifests."""
+        return self._store.path
+
+    @property
+    def home(self) -> Path:
+        """The folder the collection belongs to: keys of the pictures inside are relative to it."""
+        return self.path.parent if self.path.name == COLLECTION_FOLDER else self.path
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The embedding space, fixed when the collection was made."""
+        return self._store.space
+
+    @cached_property
+    def encoder(self) -> DualEncoder:
+        """The encoder of the collection's space, loaded when first needed.
+
+        Raises:
+            EncoderError: it cannot be loaded.
+            EncoderMismatch: what its name loads today is not what made the collection.
+        """
+        encoder = self._given_encoder or load_encoder(self.space.encoder, device=self._device)
+        _check_space(self, encoder.space)
+        return encoder
+
+    def __len__(self) -> int:
+        return len(self._store.snapshot())
+
+    def __repr__(self) -> str:
+        return f"<Collection {str(self.path)!r}: {len(self):,} items, encoder {self.space.encoder!r}>"
+
+    def add(
+        self,
+        *sources: str | Path,
+        captions: str | Path | None = None,
+        options: JobOptions = JobOptions(),  # noqa: B008 - frozen
+        progress: Callable[[Progress], None] = lambda _: None,
+    ) -> IndexReport:
+        """Index folders, pictures and tables of texts; what is there already is not embedded again.
+
+        Args:
+            sources: folders (searched recursively), picture files, CSV or Parquet tables of texts.
+            captions: CSV or Parquet with ``key`` (or ``image``) and ``caption``, several rows a picture allowed;
+                captions are attached to their pictures and become text items as well.
+            options: how to run; see ``JobOptions``.
+            progress: called as the job goes on.
+
+        Returns:
+            What was embedded, reused, left alone, and what failed.
+
+        Raises:
+            NotFound: a source does not exist.
+            MassDelete: pruning would remove more than a fifth of the items.
+        """
+        return embed(
+            self._store,
+            self.encoder,
+            [Path(source) for source in sources],
+            options,
+            home=self.home,
+            captions=Path(captions).expanduser() if captions else None,
+            progress=progress,
+        )
+
+    def search(self, query: Query | str, k: int = DEFAULT_K, *, modality: Modality | str | None = None) -> Hits:
+        """Find the items that are nearest to a query.
+
+        Args:
+            query: a sentence, or what ``Text``, ``Picture`` and arithmetic on them give.
+            k: how many hits at most.
+            modality: ``image`` or ``text``; pictures when None, or texts where there are no pictures.
+
+        Raises:
+            QueryError: an empty query, a k below 1, an unknown modality.
+            MediaError: a picture of the query cannot be read.
+        """
+        searcher = self._fresh_searcher()
+        vector = embed_query(query, self.encoder, Limits())
+        wanted = _modality(modality) if modality else self._default_modality(searcher)
+        most = max(1, searcher.snapshot.counts().get(wanted, 0))  # a k beyond it means "all"
+        return searcher.hits(searcher.search_many(vector[np.newaxis], min(k, most), wanted))
+
+    def search_many(
+        self, queries: Sequence[Query | str], k: int = DEFAULT_K, *, modality: Modality | str | None = None
+    ) -> Neighbors:
+        """Search a batch of queries at once.
+
+        Returns:
+            ``Neighbors``: ``ids`` ``(n, k)`` int64 and ``scores`` ``(n, k)`` float32.
+
+        Raises:
+            QueryError: see ``search``.
+        """
+        searcher = self._fresh_searcher()
+        wanted = _modality(modality) if modality else self._default_modality(searcher)
+        if all(isinstance(query, str) and query.strip() for query in queries):
+            vectors = self.encoder.encode_texts([str(query) for query in queries])
+        else:
+            vectors = np.stack([embed_query(query, self.encoder, Limits()) for query in queries])
+        return searcher.search_many(vectors, k, wanted)
+
+    def remove(self, keys: Sequence[str]) -> int:
+        """Remove items by key, pictures with their captions; the files stay.
+
+        Returns:
+            How many items were removed.
+
+        Raises:
+            NotFound: a key is not in the collection; nothing is removed then.
+        """
+        snapshot = self._store.snapshot()
+        table = snapshot.table(["id", "key"])
+        wanted = set(keys)
+        found = dict(zip(table["key"].to_pylist(), table["id"].to_pylist(), strict=True))
+        for key in keys:
+            if key not in found:
+                raise NotFound(f"no item has the key {key!r}; `mmsearch search --json` shows keys", Path(key))
+        ids = [id_ for key, id_ in found.items() if key in wanted or key.rpartition("#")[0] in wanted]
+        with self._store.lock():
+            self._store.commit(snapshot, remove=ids)
+        return len(ids)
+
+    def info(self) -> Info:
+        """What the collection is and holds."""
+        snapshot = self._store.snapshot()
+        manifest = snapshot.manifest
+        sources: dict[str, int] = {}
+        for source in snapshot.table(["source"])["source"].to_pylist():
+            sources[source] = sources.get(source, 0) + 1
+        return Info(
+            path=self.path,
+            uuid=self._store.uuid,
+            encoder=self.space.encoder,
+            dim=self.space.dim,
+            fingerprint=self.space.fingerprint,
+            counts=snapshot.counts(),
+            sources=sources,
+            shards=len(manifest.shards),
+            size_bytes=sum(shard.size_bytes for shard in manifest.shards),
+            commits=manifest.number,
+            created=manifest.created,
+            failures_file=manifest.failures.path_in(self.path) if manifest.failures else None,
+        )
+
+    def verify(self, progress: Callable[[int], None] | None = None) -> list[Damage]:
+        """Read every byte and compare it with what was written; an empty list is good news."""
+        return self._store.verify(progress)
+
+    def repair(self, *, adopt: bool = False) -> RepairReport:
+        """Set aside damaged shards and, with ``adopt``, take in whole ones that a crash left behind."""
+        return self._store.repair(adopt=adopt, now=datetime.now(UTC))
+
+    def evaluate(self, pairs: str | Path, ks: Sequence[int] = (1, 5, 10)) -> Report:
+        """Measure how well captions find their pictures and pictures their captions.
+
+        Args:
+            pairs: CSV or Parquet with ``key`` (or ``image``) and ``caption``, several rows a picture allowed.
+            ks: cut-offs of the hit rate.
+
+        Returns:
+            Text→image over all pictures of the collection, image→text over all captions of the file.
+
+        Raises:
+            MediaError: the file cannot be read, or none of its pictures is in the collection.
+        """
+        snapshot = self._store.snapshot()
+        ids, stored = snapshot.embeddings(Modality.IMAGE)
+        keys = snapshot.table(["key"], modality=Modality.IMAGE)["key"].to_pylist()
+        read = read_pairs(Path(pairs).expanduser())
+        matched = match_keys({pair.key for pair in read}, keys)
+        if not matched:
+            raise MediaError(
+                f"none of the {len(read):,} rows of {pairs} names one of the {len(ids):,} pictures of the "
+                f"collection; a key looks like {keys[0]!r} there"
+                if keys
+                else "the collection has no pictures"
+            )
+        row_of = {key: row for row, key in enumerate(keys)}
+        known = [pair for pair in read if pair.key in matched]
+        if len(known) < len(read):
+            logger.warning("%d of %d pairs name no picture of the collection", len(read) - len(known), len(read))
+        return evaluate_pairs(
+            images=stored.astype(np.float32),
+            texts=self.encoder.encode_texts([pair.caption for pair in known]),
+            image_of_text=np.array([row_of[matched[pair.key]] for pair in known], dtype=np.int64),
+            encoder=self.space.encoder,
+            ks=ks,
+        )
+
+    def _fresh_searcher(self) -> Searcher:
+        if self._searcher is None or self._store.newest_number() != self._searcher.snapshot.manifest.number:
+            self._searcher = Searcher(self._store.snapshot(), home=self.home)
+        return self._searcher
+
+    def _default_modality(self, searcher: Searcher) -> Modality:
+        counts = searcher.snapshot.counts()
+        return Modality.TEXT if counts.get(Modality.TEXT) and not counts.get(Modality.IMAGE) else Modality.IMAGE
+
+
+def create(path: str | Path, encoder: str | DualEncoder = DEFAULT_ENCODER, *, device: str = "auto") -> Collection:
+    """Make an empty collection.
+
+    Args:
+        path: the folder to keep it in; for pictures in ``photos``, ``photos/.mmsearch`` moves with them.
+        encoder: a name (see ``load_encoder``) or an object with the ``DualEncoder`` protocol.
+        device: of an open_clip encoder.
+
+    Raises:
+        CollectionError: a collection is there already, or the folder cannot be written.
+    """
+    loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
+    return Collection(Store.create(Path(path).expanduser(), loaded.space), device=device, encoder=loaded)
+
+
+def open(  # noqa: A001 - users write mmsearch.open
+    path: str | Path = ".", *, encoder: str | DualEncoder | None = None, device: str = "auto"
+) -> Collection:
+    """Open a collection.
+
+    Args:
+        path: the collection, or a folder in it or below it: ``.mmsearch`` is looked for there and upward.
+        encoder: only to insist on one; the collection knows its own.
+        device: of an open_clip encoder.
+
+    Raises:
+        NotFound: there is no collection.
+        EncoderMismatch: ``encoder`` has another embedding space.
+    """
+    collection = Collection(Store.open(find(path)), device=device)
+    if encoder is None:
+        return collection
+    loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
+    _check_space(collection, loaded.space)
+    return Collection(collection._store, device=device, encoder=loaded)
+
+
+def index(
+    *sources: str | Path,
+    to: str | Path | None = None,
+    encoder: str | None = None,
+    device: str = "auto",
+    captions: str | Path | None = None,
+    options: JobOptions = JobOptions(),  # noqa: B008 - frozen
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> tuple[Collection, IndexReport]:
+    """Open or make the collection that fits the sources, and add them to it: all of ``mmsearch index``.
+
+    Args:
+        sources: see ``Collection.add``.
+        to: the collection's folder; when None the collection at or above the first source, or else a new
+            ``.mmsearch`` in it.
+        encoder: needed only to choose one for a new collection; an open one insists on its own.
+        device: of an open_clip encoder.
+        captions: see ``Collection.add``.
+        options: see ``JobOptions``.
+        progress: called as the job goes on.
+
+    Raises:
+        NotFound: a source does not exist.
+        MediaError: there is nothing to make a new collection of.
+        EncoderMismatch: the collection is there and has another embedding space.
+    """
+    paths = [Path(source).expanduser() for source in sources]
+    for path in paths:
+        if not path.exists():
+            raise NotFound(f"{path} does not exist; nothing was indexed", path)
+    folder = paths[0] if paths[0].is_dir() else paths[0].parent
+    try:
+        collection = open(to or folder, encoder=encoder, device=device)
+    except NotFound:
+        check_indexable(paths)
+        collection = create(to or folder / COLLECTION_FOLDER, encoder or DEFAULT_ENCODER, device=device)
+    return collection, collection.add(*paths, captions=captions, options=options, progress=progress)
+
+
+def find(path: str | Path = ".") -> Path:
+    """The collection at ``path``, in its ``.mmsearch``, or in that of the nearest folder above.
+
+    Raises:
+        NotFound: there is none.
+    """
+    start = Path(path).expanduser().absolute()
+    if (start / "collection.json").is_file():
+        return start
+    for folder in (start, *start.parents):
+        if (folder / COLLECTION_FOLDER / "collection.json").is_file():
+            return folder / COLLECTION_FOLDER
+    raise NotFound(f"no collection at {start} or above; make one with: mmsearch index {start}", start)
+
+
+def _check_space(collection: Collection, found: EmbeddingSpace) -> None:
+    expected = collection.space
+    if found.fingerprint == expected.fingerprint:
+        return
+    raise EncoderMismatch(
+        f"collection {collection.path} holds {expected.dim}-d embeddings of {expected.encoder} "
+        f"(space {expected.fingerprint[:12]}) but the encoder is {found.encoder}, {found.dim}-d "
+        f"(space {found.fingerprint[:12]}); go on with {expected.encoder}, or index the pictures again "
+        f"with --encoder {found.encoder} --to ANOTHER_FOLDER",
+        expected.fingerprint,
+        found.fingerprint,
+    )
+
+
+def _modality(name: Modality | str) -> Modality:
+    try:
+        return Modality(name)
+    except ValueError:
+        known = ", ".join(Modality)
+        raise QueryError(f"there is no modality {name!r}; choose one of {known}") from None

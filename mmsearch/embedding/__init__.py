@@ -1,0 +1,7 @@
+"""The batch job: plan, decode, encode, hand rows to the store, resume."""
+
+from mmsearch.embedding.job import JobOptions, embed
+from mmsearch.embedding.report import IndexReport, Progress, Step
+from mmsearch.embedding.sources import check_indexable
+
+__all__ = ["IndexReport", "JobOptions", "Progress", "Step", "check_indexable", "embed"]

@@ -1,0 +1,89 @@
+"""Where a source's items get their keys from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmsearch.errors import MediaError, NotFound
+from mmsearch.media import PICTURE_EXTENSIONS, SAME_FOLDER, TABLE_EXTENSIONS, Candidate, walk
+from mmsearch.store import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One folder or file to index: keys are paths relative to ``root``."""
+
+    start: Path
+    root: Path
+    name: str
+    """What the ``source`` column says: ``.`` for the collection's own folder, else the root's absolute path."""
+
+    @property
+    def prefix(self) -> str:
+        """Every key of this source begins with it; empty when ``start`` is the root."""
+        relative = self.start.relative_to(self.root).as_posix()
+        return "" if relative == "." else relative
+
+
+def resolve_source(start: Path, home: Path, roots: Mapping[str, Set[str]]) -> Source:
+    """Choose the root that the keys of ``start`` are relative to.
+
+    Inside the collection's folder that folder is the root. Elsewhere it is a root the collection knows, or the
+    source itself, or, where the collection holds other sources already, the nearest parent whose name for the
+    source is not taken: so keys stay unique and a second run finds the same ones.
+
+    Args:
+        start: the folder or file to index.
+        home: the folder the collection belongs to.
+        roots: each ``source`` of the collection with the first path components of its keys.
+
+    Raises:
+        NotFound: ``start`` does not exist.
+    """
+    start = start.expanduser().absolute()
+    if not start.exists():
+        raise NotFound(f"{start} does not exist; nothing was indexed and nothing removed", start)
+    home = home.absolute()
+    if start.is_relative_to(home):
+        return Source(start, home, SAME_FOLDER)
+    for name in roots:
+        if name != SAME_FOLDER and start.is_relative_to(name):
+            return Source(start, Path(name), name)
+    root = start if start.is_dir() else start.parent
+    taken = set().union(*roots.values())
+    while roots and root != root.parent and (root == start or start.relative_to(root).parts[0] in taken):
+        root = root.parent
+    return Source(start, root, str(root))
+
+
+def known_roots(snapshot: Snapshot) -> dict[str, set[str]]:
+    """Each source of the collection with the first path components of its keys."""
+    table = snapshot.table(["source", "key"])
+    roots: dict[str, set[str]] = {}
+    for source, key in zip(table["source"].to_pylist(), table["key"].to_pylist(), strict=True):
+        roots.setdefault(source, set()).add(key.split("/", 1)[0])
+    return roots
+
+
+def check_indexable(paths: Sequence[Path]) -> None:
+    """Make sure that there is something to make a collection of.
+
+    Raises:
+        MediaError: no path is a table or holds a picture.
+    """
+    for path in paths:
+        if is_table(path):
+            return
+        root = path if path.is_dir() else path.parent
+        if any(isinstance(item, Candidate) for item in walk(root, start=path, source=SAME_FOLDER)):
+            return
+    names = ", ".join(str(path) for path in paths)
+    endings = " ".join(sorted(PICTURE_EXTENSIONS))
+    raise MediaError(f"no pictures in {names}; mmsearch takes files that are not hidden and end in {endings}")
+
+
+def is_table(path: Path) -> bool:
+    """Whether a source is a table of texts."""
+    return path.suffix.lower() in TABLE_EXTENSIONS and path.is_file()

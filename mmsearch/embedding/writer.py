@@ -1,0 +1,216 @@
+"""Rows and pixels in, acknowledged shards out."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from mmsearch.arrays import Embeddings, Pixels, StoredEmbeddings
+from mmsearch.embedding.report import IndexReport, Step
+from mmsearch.encoders import DualEncoder
+from mmsearch.media import Failure, Stage
+from mmsearch.store import Modality, Snapshot, Store, item_schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An item on its way into a shard: everything but its id and its vector."""
+
+    key: str
+    source: str
+    modality: Modality
+    text: str | None
+    size_bytes: int
+    mtime_ns: int
+    sha256: bytes
+    width: int | None = None
+    height: int | None = None
+    extra: pa.Table | None = None
+    """The user's own columns, one row; all rows between two commits have the same ones."""
+    replaces: tuple[int, ...] = ()
+    """Ids of the items whose place it takes; they leave in the commit that brings it."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What the next commit will hold."""
+
+    rows: list[Row] = field(default_factory=list)
+    vectors: list[StoredEmbeddings] = field(default_factory=list)
+    copies: list[tuple[Row, int]] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.copies)
+
+
+class ShardWriter:
+    """Encodes in batches and commits a shard each ``shard_rows`` rows or ``commit_seconds`` seconds."""
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: DualEncoder,
+        report: IndexReport,
+        *,
+        shard_rows: int,
+        commit_seconds: float,
+    ) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._report = report
+        self._shard_rows = shard_rows
+        self._commit_seconds = commit_seconds
+        self._base = store.snapshot()
+        self._latest = self._base
+        self._job = str(uuid.uuid4())
+        self._pending = _Pending()
+        self._last_commit = time.monotonic()
+
+    def add_pictures(self, rows: Sequence[Row], pixels: Sequence[Pixels]) -> None:
+        """Encode one batch of pictures, row by row in the order given."""
+        with self.timed(Step.ENCODE):
+            embeddings = self._encoder.encode_images(np.stack(pixels))
+        self._accept(rows, embeddings)
+
+    def add_texts(self, rows: Sequence[Row]) -> None:
+        """Encode the rows' texts as one batch."""
+        with self.timed(Step.ENCODE):
+            embeddings = self._encoder.encode_texts([row.text or "" for row in rows])
+        self._accept(rows, embeddings)
+
+    def add_copy(self, row: Row, donor: int) -> None:
+        """Write ``row`` with the vector, the size and the user's columns of item ``donor``."""
+        self._pending.copies.append((row, donor))
+        self._commit_if_due()
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Let these items leave with the next commit."""
+        self._pending.removed.extend(ids)
+
+    def fail(self, failure: Failure) -> None:
+        """Remember what could not be embedded."""
+        self._report.failures.append(failure)
+
+    def commit(self) -> None:
+        """Acknowledge everything that is encoded."""
+        pending, self._pending = self._pending, _Pending()
+        self._last_commit = time.monotonic()
+        if not len(pending) and not pending.removed:
+            return
+        with self.timed(Step.WRITE):
+            shards = []
+            if len(pending):
+                table = self._shard_table(pending)
+                shards.append(self._store.write_shard(table, job=self._job))
+            replaced = [old for row in pending.rows for old in row.replaces]
+            replaced += [old for row, _ in pending.copies for old in row.replaces]
+            self._latest = self._store.commit(self._latest, add=shards, remove=[*replaced, *pending.removed])
+        self._report.embedded += len(pending.rows)
+        self._report.reused += len(pending.copies)
+
+    def finish(self) -> None:
+        """Commit what is left, and the failures file when there were failures."""
+        self.commit()
+        if not self._report.failures:
+            return
+        rows = [asdict(failure) for failure in self._report.failures]
+        entry = self._store.write_failures(pa.Table.from_pylist(rows))
+        self._latest = self._store.commit(self._latest, failures=entry)
+        self._report.failures_file = entry.path_in(self._store.path)
+
+    @contextmanager
+    def timed(self, stage: Step) -> Iterator[None]:
+        """Book the time inside as time spent on ``stage``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._report.spent[stage] += time.perf_counter() - start
+
+    def _accept(self, rows: Sequence[Row], embeddings: Embeddings) -> None:
+        norms = np.linalg.norm(embeddings, axis=1)
+        for row, vector, norm in zip(rows, embeddings.astype(np.float16), norms, strict=True):
+            if abs(norm - 1) < 1e-2:  # false for NaN as well
+                self._pending.rows.append(row)
+                self._pending.vectors.append(vector)
+            else:
+                message = f"the encoder gave a vector of norm {norm}, which no search could find"
+                failure = Failure(key=row.key, path=row.key, stage=Stage.ENCODE, error="EncoderError", message=message)
+                self.fail(failure)
+        self._commit_if_due()
+
+    def _commit_if_due(self) -> None:
+        waited = time.monotonic() - self._last_commit
+        if len(self._pending) >= self._shard_rows or waited >= self._commit_seconds:
+            self.commit()
+
+    def _shard_table(self, pending: _Pending) -> pa.Table:
+        parts = []
+        if pending.rows:
+            parts.append(self._fresh_table(pending.rows, np.stack(pending.vectors)))
+        if pending.copies:
+            parts.append(_copied_table(self._base, pending.copies))
+        table = pa.concat_tables(parts, promote_options="default")
+        first = self._store.reserve_ids(table.num_rows)
+        ids = pa.array(np.arange(first, first + table.num_rows))
+        return table.set_column(table.schema.get_field_index("id"), "id", ids)
+
+    def _fresh_table(self, rows: Sequence[Row], vectors: StoredEmbeddings) -> pa.Table:
+        schema = item_schema(self._encoder.space.dim)
+        n = len(rows)
+        columns = {
+            "id": np.zeros(n, dtype=np.int64),  # given when the shard is written
+            "key": [row.key for row in rows],
+            "source": [row.source for row in rows],
+            "modality": [row.modality.value for row in rows],
+            "text": [row.text for row in rows],
+            "width": [row.width for row in rows],
+            "height": [row.height for row in rows],
+            "bytes": [row.size_bytes for row in rows],
+            "mtime_ns": [row.mtime_ns for row in rows],
+            "sha256": [row.sha256 for row in rows],
+            "t_start": pa.nulls(n, pa.float64()),
+            "t_end": pa.nulls(n, pa.float64()),
+        }
+        arrays = [pa.array(columns[f.name], type=f.type) for f in schema if f.name != "embedding"]
+        flat = pa.array(vectors.ravel())
+        arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field("embedding").type))
+        table = pa.Table.from_arrays(arrays, schema=schema)
+        return _with_extra(table, rows)
+
+
+def _with_extra(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
+    extras = [row.extra for row in rows if row.extra is not None and row.extra.num_columns]
+    if extras:
+        extra = pa.concat_tables(extras)
+        for name in extra.column_names:
+            table = table.append_column(extra.schema.field(name), extra[name])
+    return table
+
+
+def _copied_table(base: Snapshot, copies: Sequence[tuple[Row, int]]) -> pa.Table:
+    """The donors' rows with what the copies say of themselves put over them.
+
+    Columns of the user's own come from the donor, unless the rows bring theirs.
+    """
+    own = any(row.extra is not None for row, _ in copies)
+    columns = item_schema(base.dim).names if own else base.columns
+    table = base.rows([donor for _, donor in copies], columns)
+    said = {
+        "key": [row.key for row, _ in copies],
+        "source": [row.source for row, _ in copies],
+        "text": [row.text for row, _ in copies],
+        "bytes": [row.size_bytes for row, _ in copies],
+        "mtime_ns": [row.mtime_ns for row, _ in copies],
+    }
+    for name, values in said.items():
+        position = table.schema.get_field_index(name)
+        table = table.set_column(position, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    return _with_extra(table, [row for row, _ in copies])
