@@ -1,0 +1,1 @@
+"""The mmsearch command: parse, call one library function, render."""

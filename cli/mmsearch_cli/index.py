@@ -1,0 +1,88 @@
+"""mmsearch index"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmsearch_cli.console import errors_to_exit_code, interrupt_on_terminate, progress_bar, say
+
+if TYPE_CHECKING:
+    from mmsearch import Collection, IndexReport
+
+_FAILURES_SHOWN = 5
+
+
+def index(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Folders of pictures, pictures, CSV or Parquet tables of texts."),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="The collection's folder; .mmsearch in the first source by default."),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(envvar="MMSEARCH_ENCODER", help="For a new collection; see `mmsearch encoders`."),
+    ] = None,
+    captions: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet with columns key (or image) and caption.")
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="The column of a table that holds the texts.")] = None,
+    shard_rows: Annotated[int | None, typer.Option(min=1, help="Most rows in one shard.")] = None,
+    device: Annotated[str, typer.Option(envvar="MMSEARCH_DEVICE", help="cpu, cuda, cuda:1 or auto.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Decoding processes.")] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove items whose file is gone.")] = False,
+    allow_mass_delete: Annotated[
+        bool, typer.Option("--allow-mass-delete", help="Let --prune remove more than a fifth.")
+    ] = False,
+) -> None:
+    """Index SOURCE...: embed what is new or changed, leave the rest alone.
+
+    Example: mmsearch index ~/Pictures
+    """
+    interrupt_on_terminate()
+    with errors_to_exit_code():
+        import mmsearch
+
+        defaults = mmsearch.JobOptions()
+        options = mmsearch.JobOptions(
+            text_column=text_column,
+            shard_rows=shard_rows or defaults.shard_rows,
+            workers=workers or defaults.workers,
+            prune=prune,
+            allow_mass_delete=allow_mass_delete,
+        )
+        with progress_bar("item") as progress:
+            collection, report = mmsearch.index(
+                *sources,
+                to=to,
+                encoder=encoder,
+                device=device,
+                captions=captions,
+                options=options,
+                progress=progress,
+            )
+    _summarise(collection, report)
+
+
+def _summarise(collection: Collection, report: IndexReport) -> None:
+    rate = f", {report.embedded / report.seconds:,.0f} items/s" if report.embedded else ""
+    say(
+        f"{report.embedded:,} embedded, {report.reused:,} reused, {report.unchanged:,} unchanged, "
+        f"{report.removed:,} removed, {report.failed:,} failed in {report.seconds:.1f} s{rate}"
+    )
+    for failure in report.failures[:_FAILURES_SHOWN]:
+        say(f"  {failure.path}: {failure.message}")
+    if report.failures_file:
+        say(f"all that could not be read: {report.failures_file}")
+    if report.unmatched:
+        say(f"{report.unmatched:,} captions name no picture that was found")
+    if report.gone:
+        say(f"{report.gone:,} items are gone from the source but kept; --prune removes them")
+    say(f"collection: {collection.path} ({len(collection):,} items)")
+    if collection.space.encoder == "mini":
+        say("encoder: mini, small enough for any machine; a larger one finds more, see: mmsearch encoders")

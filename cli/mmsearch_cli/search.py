@@ -1,0 +1,48 @@
+"""mmsearch search"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsearch_cli.console import HERE, CollectionOption, errors_to_exit_code, say
+from mmsearch_cli.render import Layout, print_hits
+
+
+class Kind(StrEnum):
+    """What may be returned."""
+
+    IMAGE = "image"
+    TEXT = "text"
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="A sentence, or the path of a picture.")],
+    collection: CollectionOption = HERE,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
+    kind: Annotated[
+        Kind | None,
+        typer.Option("--for", help="What to find; pictures where there are any.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    as_paths: Annotated[bool, typer.Option("--paths", help="File paths only, one a line.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write a contact sheet to this file.")] = None,
+) -> None:
+    """Search a collection with QUERY, a sentence or a picture.
+
+    Example: mmsearch search "two dogs in the snow"
+    """
+    layout = Layout.chosen(as_json=as_json, as_csv=as_csv, as_paths=as_paths)
+    with errors_to_exit_code():
+        import mmsearch
+
+        parsed = mmsearch.parse_query(query)
+        hits = mmsearch.open(collection).search(parsed, k, modality=kind)
+        if html:
+            mmsearch.write_contact_sheet(html, {parsed: hits}, title=f"mmsearch: {query}")
+            say(f"contact sheet: {html}")
+        print_hits(hits, layout)
