@@ -1,0 +1,1 @@
+"""One module per question; each appends a JSON record to benchmarks/results/."""
