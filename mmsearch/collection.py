@@ -115,7 +115,7 @@ class Collection:
         return embed(
             self._store,
             self.encoder,
-            [Path(source) for source in sources],
+            [Path(source).expanduser() for source in sources],
             options,
             home=self.home,
             captions=Path(captions).expanduser() if captions else None,
@@ -339,7 +339,7 @@ def find(path: str | Path = ".") -> Path:
     Raises:
         NotFound: there is none.
     """
-    start = Path(path).expanduser().absolute()
+    start = Path(path).expanduser().resolve()
     if (start / "collection.json").is_file():
         return start
     for folder in (start, *start.parents):

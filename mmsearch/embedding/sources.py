@@ -42,10 +42,11 @@ def resolve_source(start: Path, home: Path, roots: Mapping[str, Set[str]]) -> So
     Raises:
         NotFound: ``start`` does not exist.
     """
-    start = start.expanduser().absolute()
     if not start.exists():
         raise NotFound(f"{start} does not exist; nothing was indexed and nothing removed", start)
-    home = home.absolute()
+    # One folder has one name, however it was reached; a link to a file keeps its own.
+    start = start.resolve() if start.is_dir() else start.parent.resolve() / start.name
+    home = home.resolve()
     if start.is_relative_to(home):
         return Source(start, home, SAME_FOLDER)
     for name in roots:

@@ -295,3 +295,17 @@ def test_two_folders_with_the_same_names_keep_their_keys_apart(tmp_path: Path, e
         tmp_path / "x/photos/1.png",
         tmp_path / "y/photos/1.png",
     }
+
+
+def test_a_folder_is_the_same_however_it_is_reached(
+    tmp_path: Path, folder: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = mmsearch.create(tmp_path / "outside", encoder)
+    outside.add(folder)
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(folder / "a")
+    for way in (tmp_path / "link", Path(".."), folder / "b/..", Path("../a")):
+        report = outside.add(way)
+        assert (report.embedded, report.reused, report.gone) == (0, 0, 0)
+    assert len(outside) == 12
+    assert outside.search("red", k=1)[0].path.resolve().is_relative_to(folder.resolve())
