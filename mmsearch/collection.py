@@ -13,11 +13,12 @@ import numpy as np
 
 from mmsearch.embedding import IndexReport, JobOptions, Progress, check_indexable, embed
 from mmsearch.encoders import DEFAULT_ENCODER, DualEncoder, EmbeddingSpace, load_encoder
-from mmsearch.errors import EncoderMismatch, MediaError, NotFound, QueryError
+from mmsearch.errors import CollectionError, EncoderMismatch, MediaError, NotFound, QueryError
 from mmsearch.evaluation import Report, evaluate_pairs
 from mmsearch.media import Limits, match_keys, read_pairs
-from mmsearch.search import DEFAULT_K, Hits, Neighbors, Query, Searcher, embed_query
+from mmsearch.search import DEFAULT_K, Hits, Neighbors, Query, Searcher, embed_queries
 from mmsearch.store import Damage, Modality, RepairReport, Store
+from mmsearch.store import verify as verify_store
 
 logger = logging.getLogger(__name__)
 
@@ -81,10 +82,15 @@ class Collection:
         """
         encoder = self._given_encoder or load_encoder(self.space.encoder, device=self._device)
         _check_space(self, encoder.space)
+        logger.debug("encoder %s, %d-d, space %s", encoder.space.encoder, encoder.space.dim, encoder.space.fingerprint)
         return encoder
 
     def __len__(self) -> int:
         return len(self._store.snapshot())
+
+    def counts(self) -> dict[str, int]:
+        """Modality -> live items, without the modalities that have none."""
+        return self._store.snapshot().counts()
 
     def __repr__(self) -> str:
         return f"<Collection {str(self.path)!r}: {len(self):,} items, encoder {self.space.encoder!r}>"
@@ -135,10 +141,10 @@ class Collection:
             MediaError: a picture of the query cannot be read.
         """
         searcher = self._fresh_searcher()
-        vector = embed_query(query, self.encoder, Limits())
+        vectors = embed_queries([query], self.encoder, searcher, Limits())
         wanted = _modality(modality) if modality else self._default_modality(searcher)
         most = max(1, searcher.snapshot.counts().get(wanted, 0))  # a k beyond it means "all"
-        return searcher.hits(searcher.search_many(vector[np.newaxis], min(k, most), wanted))
+        return searcher.hits(searcher.search_many(vectors, min(k, most), wanted))
 
     def search_many(
         self, queries: Sequence[Query | str], k: int = DEFAULT_K, *, modality: Modality | str | None = None
@@ -153,11 +159,7 @@ class Collection:
         """
         searcher = self._fresh_searcher()
         wanted = _modality(modality) if modality else self._default_modality(searcher)
-        if all(isinstance(query, str) and query.strip() for query in queries):
-            vectors = self.encoder.encode_texts([str(query) for query in queries])
-        else:
-            vectors = np.stack([embed_query(query, self.encoder, Limits()) for query in queries])
-        return searcher.search_many(vectors, k, wanted)
+        return searcher.search_many(embed_queries(queries, self.encoder, searcher, Limits()), k, wanted)
 
     def remove(self, keys: Sequence[str]) -> int:
         """Remove items by key, pictures with their captions; the files stay.
@@ -250,6 +252,7 @@ class Collection:
     def _fresh_searcher(self) -> Searcher:
         if self._searcher is None or self._store.newest_number() != self._searcher.snapshot.manifest.number:
             self._searcher = Searcher(self._store.snapshot(), home=self.home)
+            logger.debug("reading commit %d of %s", self._searcher.snapshot.manifest.number, self.path)
         return self._searcher
 
     def _default_modality(self, searcher: Searcher) -> Modality:
@@ -321,15 +324,18 @@ def index(
         EncoderMismatch: the collection is there and has another embedding space.
     """
     paths = [Path(source).expanduser() for source in sources]
-    for path in paths:
-        if not path.exists():
-            raise NotFound(f"{path} does not exist; nothing was indexed", path)
+    for source, path in zip(sources, paths, strict=True):
+        if not str(source) or not path.exists():
+            raise NotFound(f"{source or 'an empty path'} does not exist; nothing was indexed", path)
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
     try:
-        collection = open(to or folder, encoder=encoder, device=device)
+        # A place that was named is meant as it is; only without one is the search upward welcome.
+        found = find(folder) if to is None else _exactly(Path(to).expanduser())
     except NotFound:
-        check_indexable(paths)
+        check_indexable(paths, Path(captions).expanduser() if captions else None, options)
         collection = create(to or folder / COLLECTION_FOLDER, encoder or DEFAULT_ENCODER, device=device)
+    else:
+        collection = open(found, encoder=encoder, device=device)
     return collection, collection.add(*paths, captions=captions, options=options, progress=progress)
 
 
@@ -340,18 +346,57 @@ def find(path: str | Path = ".") -> Path:
         NotFound: there is none.
     """
     start = Path(path).expanduser().resolve()
-    if (start / "collection.json").is_file():
-        return start
+    if not start.is_dir():
+        raise NotFound(f"{path} is not a folder; give that of a collection, or one below it", start)
     for folder in (start, *start.parents):
-        if (folder / COLLECTION_FOLDER / "collection.json").is_file():
-            return folder / COLLECTION_FOLDER
+        try:
+            return _exactly(folder)
+        except NotFound:
+            continue
     raise NotFound(f"no collection at {start} or above; make one with: mmsearch index {start}", start)
+
+
+def verify(path: str | Path = ".", progress: Callable[[int], None] | None = None) -> list[Damage]:
+    """Read every byte of a collection, one too damaged to be opened as well, and compare it with what was written.
+
+    Args:
+        path: see ``find``.
+        progress: called with the bytes of each file that was checked.
+
+    Returns:
+        The damaged and missing files; an empty list is good news.
+
+    Raises:
+        NotFound: there is no collection.
+    """
+    return verify_store(find(path), progress)
+
+
+def _exactly(folder: Path) -> Path:
+    """The collection that ``folder`` is, or has in its ``.mmsearch``."""
+    if folder.exists() and not folder.is_dir():
+        raise CollectionError(f"{folder} is a file; a collection is a folder, so name another place")
+    try:
+        for place in (folder, folder / COLLECTION_FOLDER):
+            if (place / "collection.json").is_file():
+                return place.resolve()
+    except OSError as err:
+        raise CollectionError(f"cannot look into {folder}: {err.strerror}") from err
+    raise NotFound(f"no collection at {folder}; make one with: mmsearch index FOLDER --to {folder}", folder)
 
 
 def _check_space(collection: Collection, found: EmbeddingSpace) -> None:
     expected = collection.space
     if found.fingerprint == expected.fingerprint:
         return
+    if found.encoder == expected.encoder:
+        raise EncoderMismatch(
+            f"{found.encoder} is not what it was when collection {collection.path} was made (space "
+            f"{expected.fingerprint[:12]}, now {found.fingerprint[:12]}), so their embeddings cannot be compared; go "
+            f"back to the version that made it, or delete that folder and index the pictures again",
+            expected.fingerprint,
+            found.fingerprint,
+        )
     raise EncoderMismatch(
         f"collection {collection.path} holds {expected.dim}-d embeddings of {expected.encoder} "
         f"(space {expected.fingerprint[:12]}) but the encoder is {found.encoder}, {found.dim}-d "

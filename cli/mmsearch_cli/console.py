@@ -46,24 +46,33 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def errors_to_exit_code() -> Iterator[None]:
-    """Show our own errors as one sentence; with ``--debug`` they keep their traceback."""
+def errors_to_exit_code(stopped: str = "stopped") -> Iterator[None]:
+    """Show our own errors as one sentence; with ``--debug`` they keep their traceback.
+
+    Args:
+        stopped: what to say after Ctrl-C.
+    """
     from mmsearch.errors import EncoderMismatch, MmsearchError
 
     try:
         yield
+        sys.stdout.flush()
     except MmsearchError as err:
         if logging.getLogger("mmsearch").isEnabledFor(logging.DEBUG):
             raise
         say(f"mmsearch: {err}")
         raise SystemExit(Exit.SPACE_MISMATCH if isinstance(err, EncoderMismatch) else Exit.ERROR) from err
     except KeyboardInterrupt as err:
-        say("mmsearch: stopped; what was committed is safe, and the same command goes on from there")
+        say(f"mmsearch: {stopped}")
         raise SystemExit(Exit.INTERRUPTED) from err
     except BrokenPipeError as err:
         # The reader of our output has gone, as in `mmsearch search … | head -1`; that is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from err
+    except OSError as err:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(f"mmsearch: {err}")
+        raise SystemExit(Exit.ERROR) from err
 
 
 def interrupt_on_terminate() -> None:

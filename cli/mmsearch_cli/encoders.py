@@ -29,10 +29,14 @@ def encoders(
         import mmsearch
 
         known = mmsearch.known_encoders()
-    if as_json:
-        for encoder in known:
-            print(json.dumps(asdict(encoder)))
-        return
+        if as_json:
+            for encoder in known:
+                print(json.dumps(asdict(encoder)))
+        else:
+            _print(known)
+
+
+def _print(known: Sequence[KnownEncoder]) -> None:
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 120).print(_table(known))

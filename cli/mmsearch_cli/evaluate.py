@@ -28,10 +28,10 @@ def evaluate(
         import mmsearch
 
         report = mmsearch.open(collection).evaluate(pairs, ks=tuple(k or (1, 5, 10)))
-    if as_json:
-        print(json.dumps(report.to_json()))
-    else:
-        _print_report(report)
+        if as_json:
+            print(json.dumps(report.to_json()))
+        else:
+            _print_report(report)
 
 
 def _print_report(report: Report) -> None:

@@ -17,8 +17,8 @@ _FAILURES_SHOWN = 5
 
 def index(
     sources: Annotated[
-        list[Path],
-        typer.Argument(metavar="SOURCE...", help="Folders of pictures, pictures, CSV or Parquet tables of texts."),
+        list[str],
+        typer.Argument(metavar="SOURCE", help="Folders of pictures, pictures, CSV or Parquet tables of texts."),
     ],
     to: Annotated[
         Path | None,
@@ -44,8 +44,10 @@ def index(
 
     Example: mmsearch index ~/Pictures
     """
+    if allow_mass_delete and not prune:
+        raise typer.BadParameter("--allow-mass-delete says how much --prune may remove; give both")
     interrupt_on_terminate()
-    with errors_to_exit_code():
+    with errors_to_exit_code("stopped; what was committed is safe, and the same command goes on from there"):
         import mmsearch
 
         defaults = mmsearch.JobOptions()
@@ -77,12 +79,15 @@ def _summarise(collection: Collection, report: IndexReport) -> None:
     )
     for failure in report.failures[:_FAILURES_SHOWN]:
         say(f"  {failure.path}: {failure.message}")
+    if report.failed > _FAILURES_SHOWN:
+        say(f"  … and {report.failed - _FAILURES_SHOWN:,} more")
     if report.failures_file:
         say(f"all that could not be read: {report.failures_file}")
     if report.unmatched:
         say(f"{report.unmatched:,} captions name no picture that was found")
     if report.gone:
         say(f"{report.gone:,} items are gone from the source but kept; --prune removes them")
-    say(f"collection: {collection.path} ({len(collection):,} items)")
-    if collection.space.encoder == "mini":
+    items = len(collection)
+    say(f"collection: {collection.path} ({items:,} items)")
+    if collection.space.encoder == "mini" and items == report.embedded:
         say("encoder: mini, small enough for any machine; a larger one finds more, see: mmsearch encoders")

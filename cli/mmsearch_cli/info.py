@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,9 +23,13 @@ def info(
         import mmsearch
 
         facts = asdict(mmsearch.open(collection).info())
-    if as_json:
-        print(json.dumps(facts, default=str))
-        return
+        if as_json:
+            print(json.dumps(facts, default=str))
+        else:
+            _print(facts)
+
+
+def _print(facts: dict[str, Any]) -> None:
     counts = ", ".join(f"{n:,} {modality}" for modality, n in facts["counts"].items()) or "none"
     print(f"collection   {facts['path']}")
     print(f"items        {counts}")

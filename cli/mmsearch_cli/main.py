@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from typing import Annotated
@@ -41,9 +42,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def configure(
-    debug: Annotated[bool, typer.Option("--debug", help="Log every step; show tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log more, and show tracebacks of errors.")] = False,
     version: Annotated[  # noqa: ARG001 - handled by its callback
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Search pictures by sentence, by picture or both, and sentences by picture."""
@@ -56,5 +57,6 @@ def main() -> None:
     """Entry point of the console script."""
     # File names need not be valid in the terminal's encoding; show them escaped instead of failing.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -10,7 +10,7 @@ from mmsearch_cli.console import HERE, CollectionOption, errors_to_exit_code, sa
 
 
 def remove(
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="As `mmsearch search --json` shows them.")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY", help="As `mmsearch search --json` shows them.")],
     collection: CollectionOption = HERE,
 ) -> None:
     """Remove items from a collection, pictures with their captions; the files stay.
@@ -21,4 +21,4 @@ def remove(
         import mmsearch
 
         removed = mmsearch.open(collection).remove(keys)
-    say(f"{removed:,} items removed")
+    say(f"{removed:,} removed; an index run adds what still lies in its sources again")

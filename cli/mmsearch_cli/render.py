@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -45,7 +46,9 @@ def print_hits(hits: Hits, layout: Layout) -> None:
         print_csv(hits)
     elif layout is Layout.PATHS:
         for hit in hits:
-            print(hit.path)
+            # Bytes as the file system has them: a name need not be valid in the terminal's encoding.
+            sys.stdout.flush()
+            sys.stdout.buffer.write(os.fsencode(hit.path) + b"\n")
     else:
         for hit in hits:
             print(f"{hit.rank}\t{hit.score:.4f}\t{shown(hit)}")

@@ -24,11 +24,14 @@ def repair(
 
         report = mmsearch.open(collection).repair(adopt=adopt)
     for damage in report.damage:
-        say(f"damaged: {damage.path}: {damage.message}")
+        say(damage.message)
     for path in report.set_aside:
         say(f"set aside: {path}")
     for damage in report.rejected:
-        say(f"left alone: {damage.path}: {damage.message}")
+        say(f"left alone: {damage.message}")
+    if not report.damage and not report.adopted_shards:
+        say("nothing to repair")
+        return
     adopted = f"{report.adopted_rows:,} rows in {report.adopted_shards:,} shards adopted"
     say(f"{report.dropped_rows:,} rows dropped, {adopted}")
     if report.dropped_rows:

@@ -20,7 +20,10 @@ class Kind(StrEnum):
 
 
 def search(
-    query: Annotated[str, typer.Argument(help="A sentence, or the path of a picture.")],
+    query: Annotated[
+        list[str],
+        typer.Argument(metavar="QUERY", help="A sentence, a picture's path or @KEY; several with + or - between them."),
+    ],
     collection: CollectionOption = HERE,
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 10,
     kind: Annotated[
@@ -32,17 +35,25 @@ def search(
     as_paths: Annotated[bool, typer.Option("--paths", help="File paths only, one a line.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write a contact sheet to this file.")] = None,
 ) -> None:
-    """Search a collection with QUERY, a sentence or a picture.
+    """Search a collection with QUERY, sentences and pictures.
 
     Example: mmsearch search "two dogs in the snow"
+
+    Example: mmsearch search ./pool.jpg + "2:golden retriever" - fruit
+
+    A query that begins with a dash goes after -- so that it is not taken for an option.
     """
     layout = Layout.chosen(as_json=as_json, as_csv=as_csv, as_paths=as_paths)
     with errors_to_exit_code():
         import mmsearch
 
         parsed = mmsearch.parse_query(query)
-        hits = mmsearch.open(collection).search(parsed, k, modality=kind)
-        if html:
-            mmsearch.write_contact_sheet(html, {parsed: hits}, title=f"mmsearch: {query}")
-            say(f"contact sheet: {html}")
+        opened = mmsearch.open(collection)
+        hits = opened.search(parsed, k, modality=kind)
         print_hits(hits, layout)
+        if not hits:
+            held = ", ".join(f"{n:,} of modality {modality}" for modality, n in opened.counts().items())
+            say(f"nothing found; {opened.path} holds {held or 'no items yet'}")
+        if html:
+            mmsearch.write_contact_sheet(html, {parsed: hits}, title=f"mmsearch: {' '.join(query)}")
+            say(f"contact sheet: {html}")

@@ -13,13 +13,13 @@ def verify(collection: CollectionOption = HERE) -> None:
     with errors_to_exit_code():
         import mmsearch
 
-        opened = mmsearch.open(collection)
-        damages = opened.verify()
-    for damage in damages:
-        print(f"{damage.path}: {damage.message}")
+        path = mmsearch.find(collection)
+        damages = mmsearch.verify(path)
+        for damage in damages:
+            print(damage.message)
     if damages:
         say(
             f"{len(damages)} damaged; `mmsearch repair` sets damaged shards aside, then `mmsearch index` fills the gaps"
         )
         raise SystemExit(Exit.DAMAGE)
-    say(f"{opened.path}: sound")
+    say(f"{path}: sound")

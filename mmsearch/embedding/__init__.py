@@ -1,6 +1,7 @@
 """The batch job: plan, decode, encode, hand rows to the store, resume."""
 
-from mmsearch.embedding.job import JobOptions, embed
+from mmsearch.embedding.job import embed
+from mmsearch.embedding.options import JobOptions
 from mmsearch.embedding.report import IndexReport, Progress, Step
 from mmsearch.embedding.sources import check_indexable
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmsearch.embedding.inventory import Held, Inventory
+from mmsearch.embedding.options import JobOptions
 from mmsearch.embedding.pictures import PictureJob, plan_pictures
 from mmsearch.embedding.report import IndexReport, Progress
 from mmsearch.embedding.sources import Source, is_table, known_roots, resolve_source
@@ -17,11 +17,8 @@ from mmsearch.encoders import DualEncoder
 from mmsearch.errors import EncoderError, MassDelete
 from mmsearch.media import (
     Candidate,
-    DecodePool,
     Failure,
-    Limits,
     Pair,
-    default_workers,
     match_keys,
     read_pairs,
     read_texts,
@@ -30,25 +27,6 @@ from mmsearch.media import (
 from mmsearch.store import Modality, Snapshot, Store
 
 MASS_DELETE_SHARE = 0.2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobOptions:
-    """How the job runs. None of it changes an embedding."""
-
-    text_column: str | None = None
-    """Which column of a table holds the text; found by its name when None."""
-    shard_rows: int = 16_384
-    """Rows a shard; the most that a crash costs, together with ``commit_seconds``."""
-    commit_seconds: float = 120.0
-    batch_size: int = 32
-    workers: int = field(default_factory=default_workers)
-    """Decoding processes."""
-    limits: Limits = field(default_factory=Limits)
-    prune: bool = False
-    """Remove items whose file is gone."""
-    allow_mass_delete: bool = False
-    """Let ``prune`` remove more than a fifth of a source."""
 
 
 def embed(
@@ -140,17 +118,16 @@ class _Job:
         inventory = Inventory(self._snapshot, Modality.IMAGE)
         spoken = Inventory(self._snapshot, Modality.TEXT)
         plan = plan_pictures(candidates, inventory, texts)
-        with DecodePool(self._preprocessing, workers=self._options.workers, limits=self._options.limits) as pool:
-            pictures = PictureJob(
-                writer=self.writer,
-                pool=pool,
-                inventory=inventory,
-                texts=texts,
-                seen=frozenset(sources),
-                batch_size=self._options.batch_size,
-            )
-            for progress in pictures.run(plan, self._report):
-                self._progress(progress)
+        pictures = PictureJob(
+            writer=self.writer,
+            preprocessing=self._preprocessing,
+            options=self._options,
+            inventory=inventory,
+            texts=texts,
+            seen=frozenset(sources),
+        )
+        for progress in pictures.run(plan, self._report):
+            self._progress(progress)
         for step in (plan_captions(captions, sources, spoken), plan_moved(pictures.moved, spoken)):
             for progress in step.run(self.writer, self._report):
                 self._progress(progress)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from mmsearch.arrays import Pixels
 from mmsearch.embedding.inventory import Held, Inventory
+from mmsearch.embedding.options import JobOptions
 from mmsearch.embedding.report import IndexReport, Progress, Step
 from mmsearch.embedding.writer import Row, ShardWriter
-from mmsearch.media import Candidate, Decoded, DecodePool, DecodeTask, Failure, SameContent
+from mmsearch.media import Candidate, Decoded, DecodePool, DecodeTask, Failure, Preprocessing, SameContent
 from mmsearch.store import Modality
 
 
@@ -48,12 +49,12 @@ class PictureJob:
     """Reads, decodes and encodes what the plan names; rows go to the writer in the order of the walk."""
 
     writer: ShardWriter
-    pool: DecodePool
+    preprocessing: Preprocessing
+    options: JobOptions
     inventory: Inventory
     texts: Mapping[str, str]
     seen: frozenset[str]
     """Keys of all files found; a known file that is not among them may have moved."""
-    batch_size: int
     moved: dict[str, str] = field(default_factory=dict)
     """Old key -> new key of the files that were recognised by their content."""
     _rows: list[Row] = field(default_factory=list)
@@ -64,14 +65,17 @@ class PictureJob:
         report.unchanged += plan.unchanged
         for held, text in plan.to_caption:
             self.writer.add_copy(_row_of(held, text), held.id)
-        tasks = (self._task(candidate) for candidate in plan.to_read)
-        results = self.pool.map(tasks)
-        for done, candidate in enumerate(plan.to_read, start=1):
-            with self.writer.timed(Step.DECODE):
-                result = next(results)
-            self._take(candidate, result)
-            yield Progress(done, len(plan.to_read), report.bound)
-        self.flush()
+        if not plan.to_read:
+            return
+        workers = min(self.options.workers, len(plan.to_read))
+        with DecodePool(self.preprocessing, workers=workers, limits=self.options.limits) as pool:
+            results = pool.map(self._task(candidate) for candidate in plan.to_read)
+            for done, candidate in enumerate(plan.to_read, start=1):
+                with self.writer.timed(Step.DECODE):
+                    result = next(results)
+                self._take(candidate, result)
+                yield Progress(done, len(plan.to_read), report.bound)
+            self.flush()
 
     def flush(self) -> None:
         """Encode the batch that is not full yet."""
@@ -92,7 +96,7 @@ class PictureJob:
         else:
             self._rows.append(self._fresh(candidate, result))
             self._pixels.append(result.pixels)
-            if len(self._rows) >= self.batch_size:
+            if len(self._rows) >= self.options.batch_size:
                 self.flush()
 
     def _fresh(self, candidate: Candidate, decoded: Decoded) -> Row:

@@ -6,8 +6,18 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmsearch.embedding.options import JobOptions
 from mmsearch.errors import MediaError, NotFound
-from mmsearch.media import PICTURE_EXTENSIONS, SAME_FOLDER, TABLE_EXTENSIONS, Candidate, walk
+from mmsearch.media import (
+    PICTURE_EXTENSIONS,
+    SAME_FOLDER,
+    TABLE_EXTENSIONS,
+    Candidate,
+    load_picture,
+    read_pairs,
+    read_texts,
+    walk,
+)
 from mmsearch.store import Snapshot
 
 
@@ -68,21 +78,29 @@ def known_roots(snapshot: Snapshot) -> dict[str, set[str]]:
     return roots
 
 
-def check_indexable(paths: Sequence[Path]) -> None:
-    """Make sure that there is something to make a collection of.
+def check_indexable(paths: Sequence[Path], captions: Path | None, options: JobOptions) -> None:
+    """Make sure that there is something to make a collection of, before one is made.
 
     Raises:
-        MediaError: no path is a table or holds a picture.
+        MediaError: no path holds a picture or a text, or a table or the captions cannot be read.
     """
-    for path in paths:
-        if is_table(path):
-            return
-        root = path if path.is_dir() else path.parent
-        if any(isinstance(item, Candidate) for item in walk(root, start=path, source=SAME_FOLDER)):
-            return
+    if captions:
+        read_pairs(captions)
+    has_items = [_has_items(path, options) for path in paths]
+    if any(has_items):
+        return
     names = ", ".join(str(path) for path in paths)
     endings = " ".join(sorted(PICTURE_EXTENSIONS))
     raise MediaError(f"no pictures in {names}; mmsearch takes files that are not hidden and end in {endings}")
+
+
+def _has_items(path: Path, options: JobOptions) -> bool:
+    if is_table(path):
+        return bool(read_texts(path, text_column=options.text_column).texts)
+    if path.is_dir():
+        return any(isinstance(item, Candidate) for item in walk(path, source=SAME_FOLDER))
+    load_picture(path, limits=options.limits)
+    return True
 
 
 def is_table(path: Path) -> bool:

@@ -12,7 +12,7 @@ from mmsearch.embedding.inventory import Inventory
 from mmsearch.embedding.report import IndexReport, Progress
 from mmsearch.embedding.writer import Row, ShardWriter
 from mmsearch.media import Candidate, TextTable
-from mmsearch.store import Modality
+from mmsearch.store import Modality, item_schema
 
 CAPTION_MARK = "#text="
 ROW_MARK = "#row="
@@ -79,12 +79,19 @@ def plan_table(table: TextTable, file: Candidate, inventory: Inventory) -> TextP
     old = [held for held in inventory if held.key.startswith(prefix)]
     if len(old) == len(table.texts) and all(held.mtime_ns == file.mtime_ns for held in old):
         return TextPlan([], [], [], len(old))
+    own = _own_columns(table.columns)
     rows = [
-        _row(f"{prefix}{number}", file.source, text, file.mtime_ns, table.columns.slice(number, 1))
+        _row(f"{prefix}{number}", file.source, text, file.mtime_ns, own.slice(number, 1))
         for number, text in enumerate(table.texts)
     ]
     wanted = {row.key for row in rows}
     return _plan(rows, inventory, [held.id for held in old if held.key not in wanted])
+
+
+def _own_columns(columns: pa.Table) -> pa.Table:
+    """The user's columns, with ``table_`` before the names that the collection has a meaning for."""
+    taken = set(item_schema(1).names)
+    return columns.rename_columns([f"table_{name}" if name in taken else name for name in columns.column_names])
 
 
 def plan_moved(moved: Mapping[str, str], inventory: Inventory) -> TextPlan:

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmsearch.encoders.onnx import OnnxEncoder
 from mmsearch.encoders.open_clip import OpenClipEncoder
 from mmsearch.encoders.protocol import DualEncoder
+from mmsearch.errors import EncoderError
 
 DEFAULT_ENCODER = "mini"
 _BUNDLED = Path(__file__).parent / "mini"
@@ -24,9 +25,9 @@ def load_encoder(name: str = DEFAULT_ENCODER, *, device: str = "auto") -> DualEn
         EncoderError: unknown name, or weights that cannot be had.
         MissingPackage: the encoder needs a package that is not installed.
     """
-    if name == DEFAULT_ENCODER:
-        return OnnxEncoder(_BUNDLED)
-    folder = Path(name).expanduser()
-    if (folder / "encoder.json").is_file():
-        return OnnxEncoder(folder)
-    return OpenClipEncoder.load(name, device=device)
+    folder = _BUNDLED if name == DEFAULT_ENCODER else Path(name).expanduser()
+    if not (folder / "encoder.json").is_file():
+        return OpenClipEncoder.load(name, device=device)
+    if device not in ("auto", "cpu"):
+        raise EncoderError(f"encoder {name} runs on the CPU, not on {device!r}; leave the device out")
+    return OnnxEncoder(folder)

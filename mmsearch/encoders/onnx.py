@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -136,10 +137,7 @@ class OnnxEncoder:
         return tokenizer
 
     def _session(self, name: str) -> Any:
-        try:
-            import onnxruntime
-        except ImportError as err:
-            raise MissingPackage("onnxruntime", "cpu") from err
+        onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3  # errors only; its warnings are no business of the user's terminal
@@ -159,6 +157,16 @@ class OnnxEncoder:
         if hashlib.sha256(data).hexdigest() != self._sha256[name]:
             raise EncoderError(f"{path} is not the file that encoder.json describes; install it again")
         return data
+
+
+def _onnxruntime() -> Any:
+    # Its wheels send usage data home unless told not to before the import; a search is nobody else's business.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as err:
+        raise MissingPackage("onnxruntime", "cpu") from err
+    return onnxruntime
 
 
 def _digest_of(sha256: dict[str, str]) -> str:

@@ -1,20 +1,23 @@
 """Queries in, hits out."""
 
 from mmsearch.search.contact_sheet import write_contact_sheet
+from mmsearch.search.embed import embed_queries
 from mmsearch.search.hits import Hit, Hits
-from mmsearch.search.query import Picture, Query, Text, embed_query, parse_query
+from mmsearch.search.parse import parse_query
+from mmsearch.search.query import Item, Picture, Query, Text
 from mmsearch.search.searcher import DEFAULT_K, Neighbors, Searcher
 
 __all__ = [
     "DEFAULT_K",
     "Hit",
     "Hits",
+    "Item",
     "Neighbors",
     "Picture",
     "Query",
     "Searcher",
     "Text",
-    "embed_query",
+    "embed_queries",
     "parse_query",
     "write_contact_sheet",
 ]

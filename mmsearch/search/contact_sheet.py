@@ -11,7 +11,7 @@ from pathlib import Path
 from mmsearch.errors import MediaError, NotFound, QueryError
 from mmsearch.media import Limits, load_picture
 from mmsearch.search.hits import Hit, Hits
-from mmsearch.search.query import Query, Text
+from mmsearch.search.query import Item, Operand, Picture, Query, Text
 from mmsearch.store import Modality
 
 THUMBNAIL_PIXELS = 320
@@ -54,9 +54,13 @@ def write_contact_sheet(file: str | Path, results: Mapping[Query, Hits], *, titl
         f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style>\n</head>\n'
         f"<body>\n<h1>{escape(title)}</h1>\n{sections}\n</body>\n</html>\n"
     )
+    target = Path(file).expanduser()
+    unfinished = target.with_name(f".{target.name}.unfinished")
     try:
-        Path(file).write_text(page, encoding="utf-8", errors="backslashreplace")
+        unfinished.write_text(page, encoding="utf-8", errors="backslashreplace")
+        unfinished.replace(target)
     except OSError as err:
+        unfinished.unlink(missing_ok=True)
         raise QueryError(f"the contact sheet cannot be written to {file}: {err.strerror}") from err
 
 
@@ -70,9 +74,20 @@ def _query(query: Query) -> str:
     for position, term in enumerate(query.terms):
         sign = "−" if term.weight < 0 else "+" if position else ""
         weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} × "
-        shown = f"“{escape(term.of.text)}”" if isinstance(term.of, Text) else _thumbnail(Path(term.of.path))
-        parts.append(f"<span>{sign} {weight}{shown}</span>")
+        parts.append(f"<span>{sign} {weight}{_operand(term.of)}</span>")
     return " ".join(parts)
+
+
+def _operand(of: Operand) -> str:
+    match of:
+        case Text(text):
+            return f"“{escape(text)}”"
+        case Picture(path):
+            return _thumbnail(Path(path))
+        case Item(key):
+            return f"@{escape(key)}"
+        case _:
+            raise TypeError(f"a query's term is {type(of).__name__}; make it of Text, Picture and Item")
 
 
 def _item(hit: Hit) -> str:

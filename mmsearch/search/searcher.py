@@ -80,6 +80,29 @@ class Searcher:
             )
         )
 
+    def vector_of(self, key: str) -> tuple[Modality, Embeddings]:
+        """An item's modality and its ``(dim,)`` float32 vector.
+
+        Raises:
+            QueryError: no item has this key.
+        """
+        table = self.snapshot.table(["id", "key"])
+        try:
+            position = table["key"].to_pylist().index(key)
+        except ValueError:
+            raise QueryError(f"no item has the key {key!r}; `mmsearch search --json` shows keys") from None
+        row = self.snapshot.rows([table["id"][position].as_py()], ["modality", "embedding"])
+        vector = np.array(row["embedding"][0].as_py(), dtype=np.float32)
+        return Modality(row["modality"][0].as_py()), vector
+
+    def mean_image(self) -> Embeddings:
+        """``(dim,)`` float32 mean of all pictures' vectors; zeros when there are none."""
+        _, stored = self.snapshot.embeddings(Modality.IMAGE)
+        mean: Embeddings = (
+            stored.mean(axis=0, dtype=np.float32) if len(stored) else np.zeros(self.snapshot.dim, np.float32)
+        )
+        return mean
+
     def _index(self, modality: Modality) -> tuple[Ids, FlatIndex]:
         if modality not in self._indexes:
             ids, stored = self.snapshot.embeddings(modality)

@@ -42,7 +42,7 @@ def found(path: Path, space: EmbeddingSpace, created: str) -> Identity:
     write_new(temporary, data)
     try:
         if not _publish(temporary, target, data):
-            raise CollectionError(f"{path} was made a collection by another process just now; open it")
+            raise CollectionError(f"{path} was made a collection by another process just now; run the command again")
     finally:
         discard(temporary)
     return identity

@@ -42,7 +42,7 @@ def verify(path: Path, progress: Callable[[int], None] | None = None) -> list[Da
         # Without the uuid nothing else can be told apart from files of another collection.
         return [Damage(err.path, str(err))]
     log = ManifestLog(path, Manifest.genesis(identity.uuid, identity.created))
-    damage = list(_damaged_manifests(log))
+    damage = [*_damaged_manifests(log), *_lost_manifests(path, log)]
     manifest = log.head(or_genesis=True).manifest
     bad = check_files(path, manifest, progress)
     damage += bad.values()
@@ -72,6 +72,14 @@ def _damaged_manifests(log: ManifestLog) -> Iterator[Damage]:
         elif child.parent not in numbers:
             yield Damage(path, f"{path} is missing; manifest {child.number} follows it")
         child = parent
+
+
+def _lost_manifests(path: Path, log: ManifestLog) -> Iterator[Damage]:
+    """No commit is left, though there was one: ids are reserved by a commit before the first shard is written."""
+    shards = len(list((path / "shards").glob("*.parquet")))
+    if shards and not log.numbers():
+        folder = path / "manifests"
+        yield Damage(folder, f"{folder} is empty though {shards} shards are there; take them in with repair --adopt")
 
 
 def check_files(
@@ -111,4 +119,4 @@ def _doubled_keys(snapshot: Snapshot) -> Iterator[Damage]:
             continue
         for item_id, key in pairs:
             if first.setdefault(key, item_id) != item_id:
-                yield Damage(path, f"items {first[key]} and {item_id} have the same key {key!r}")
+                yield Damage(path, f"{path}: items {first[key]} and {item_id} have the same key {key!r}")

@@ -1,0 +1,98 @@
+"""From what a person typed to a query.
+
+golden retriever + ./pool.jpg - fruit      words, the path of a picture, signs between them
+2:golden retriever                         a weight before a term
+@2019/IMG_0042.jpg                         an item of the collection, by its key
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from mmsearch.errors import QueryError
+from mmsearch.media import PICTURE_EXTENSIONS
+from mmsearch.search.query import Item, Operand, Picture, Query, Sum, Term, Text
+
+_SIGNS = {"+": 1.0, "-": -1.0}
+_WEIGHTED = re.compile(r"(\d+(?:\.\d+)?):(?!//)(.+)", re.DOTALL)
+
+
+def parse_query(words: str | Sequence[str]) -> Query:
+    """Read a query as the command line gives it.
+
+    Args:
+        words: one term; or several words, of which ``+`` and ``-`` stand between terms. Words that no sign
+            separates are one text.
+
+    Raises:
+        QueryError: a term is missing, empty, or names a picture that is not there; or all terms are subtracted.
+    """
+    terms = tuple(_terms([words] if isinstance(words, str) else words))
+    if not any(term.weight > 0 for term in terms):
+        raise QueryError("no term is added, so there is nothing to search for; begin with what you want to see")
+    return terms[0].of if len(terms) == 1 and terms[0].weight == 1 else Sum(terms)
+
+
+def _terms(words: Sequence[str]) -> Iterator[Term]:
+    sign, heard = 1.0, list[str]()
+    for word in words:
+        if word not in _SIGNS:
+            heard.append(word)
+            continue
+        if heard:
+            yield _term(sign, heard)
+        elif word is not words[0]:
+            raise QueryError(f"two signs follow each other in {' '.join(words)!r}; put a term between them")
+        sign, heard = _SIGNS[word], []
+    if not heard:
+        raise QueryError(
+            "the query is empty; give a sentence or a picture to search with"
+            if not words
+            else f"nothing follows the last sign of {' '.join(words)!r}; give what to add or subtract"
+        )
+    yield _term(sign, heard)
+
+
+def _term(sign: float, words: list[str]) -> Term:
+    first, *others = words
+    if _is(Path.is_file, Path(first).expanduser()):
+        weight = 1.0
+    elif weighted := _WEIGHTED.fullmatch(first):
+        weight, first = float(weighted[1]), weighted[2]
+    else:
+        weight = 1.0
+    return Term(sign * weight, _text(" ".join([first, *others])) if others else _operand(first))
+
+
+def _operand(word: str) -> Operand:
+    path = Path(word).expanduser()
+    if _is(Path.is_file, path):
+        return Picture(path)
+    if word.startswith("@"):
+        return Item(word.removeprefix("@"))
+    if word.startswith(("https://", "http://")) and " " not in word:
+        raise QueryError(f"{word} is not fetched; download the picture and give its path")
+    if path.suffix.lower() in PICTURE_EXTENSIONS:
+        raise QueryError(f"there is no picture {word}; give the path of one, @KEY for an item, or a sentence")
+    if ("/" in word or word in (".", "..")) and _is(Path.is_dir, path):
+        raise QueryError(f"{word} is a folder; give a picture or a sentence to search with")
+    return _text(word)
+
+
+def _text(words: str) -> Text:
+    try:
+        words.encode("utf-8")
+    except UnicodeEncodeError:
+        # Bytes that the terminal's encoding does not know come as surrogates; most often they are UTF-8.
+        words = os.fsencode(words).decode("utf-8", "replace")
+    return Text(words)
+
+
+def _is(what: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return what(path)
+    except (OSError, ValueError):  # a sentence can be too long for a file name, or hold a NUL
+        return False
