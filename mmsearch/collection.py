@@ -16,7 +16,7 @@ from mmsearch.encoders import DEFAULT_ENCODER, DualEncoder, EmbeddingSpace, load
 from mmsearch.errors import CollectionError, EncoderMismatch, MediaError, NotFound, QueryError
 from mmsearch.evaluation import Report, evaluate_pairs
 from mmsearch.media import Limits, match_keys, read_pairs
-from mmsearch.search import DEFAULT_K, Hits, Neighbors, Query, Searcher, embed_queries
+from mmsearch.search import DEFAULT_K, Hits, Neighbors, Query, Searcher, embed_queries, matching_ids
 from mmsearch.store import Damage, Modality, RepairReport, Store
 from mmsearch.store import verify as verify_store
 
@@ -128,28 +128,44 @@ class Collection:
             progress=progress,
         )
 
-    def search(self, query: Query | str, k: int = DEFAULT_K, *, modality: Modality | str | None = None) -> Hits:
+    def search(
+        self,
+        query: Query | str,
+        k: int = DEFAULT_K,
+        *,
+        modality: Modality | str | None = None,
+        where: str | None = None,
+    ) -> Hits:
         """Find the items that are nearest to a query.
 
         Args:
             query: a sentence, or what ``Text``, ``Picture`` and arithmetic on them give.
             k: how many hits at most.
             modality: ``image`` or ``text``; pictures when None, or texts where there are no pictures.
+            where: a condition in SQL over the collection's columns, as in ``width > 1000``; the hits are the k
+                nearest of the items for which it holds.
 
         Raises:
-            QueryError: an empty query, a k below 1, an unknown modality.
+            QueryError: an empty query, a k below 1, an unknown modality, a condition that cannot be understood.
+            MissingPackage: ``where`` needs duckdb.
             MediaError: a picture of the query cannot be read.
         """
         searcher = self._fresh_searcher()
+        among = matching_ids(searcher.snapshot, where) if where is not None else None
         vectors = embed_queries([query], self.encoder, searcher, Limits())
         wanted = _modality(modality) if modality else self._default_modality(searcher)
         most = max(1, searcher.snapshot.counts().get(wanted, 0))  # a k beyond it means "all"
-        return searcher.hits(searcher.search_many(vectors, min(k, most), wanted))
+        return searcher.hits(searcher.search_many(vectors, min(k, most), wanted, among=among))
 
     def search_many(
-        self, queries: Sequence[Query | str], k: int = DEFAULT_K, *, modality: Modality | str | None = None
+        self,
+        queries: Sequence[Query | str],
+        k: int = DEFAULT_K,
+        *,
+        modality: Modality | str | None = None,
+        where: str | None = None,
     ) -> Neighbors:
-        """Search a batch of queries at once.
+        """Search a batch of queries at once; the arguments are those of ``search``.
 
         Returns:
             ``Neighbors``: ``ids`` ``(n, k)`` int64 and ``scores`` ``(n, k)`` float32.
@@ -159,7 +175,9 @@ class Collection:
         """
         searcher = self._fresh_searcher()
         wanted = _modality(modality) if modality else self._default_modality(searcher)
-        return searcher.search_many(embed_queries(queries, self.encoder, searcher, Limits()), k, wanted)
+        among = matching_ids(searcher.snapshot, where) if where is not None else None
+        vectors = embed_queries(queries, self.encoder, searcher, Limits())
+        return searcher.search_many(vectors, k, wanted, among=among)
 
     def remove(self, keys: Sequence[str]) -> int:
         """Remove items by key, pictures with their captions; the files stay.

@@ -30,6 +30,7 @@ def search(
         Kind | None,
         typer.Option("--for", help="What to find; pictures where there are any.", show_default=False),
     ] = None,
+    where: Annotated[str | None, typer.Option(help="A condition in SQL over the columns, as in: width > 1000.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
     as_paths: Annotated[bool, typer.Option("--paths", help="File paths only, one a line.")] = False,
@@ -49,9 +50,11 @@ def search(
 
         parsed = mmsearch.parse_query(query)
         opened = mmsearch.open(collection)
-        hits = opened.search(parsed, k, modality=kind)
+        hits = opened.search(parsed, k, modality=kind, where=where)
         print_hits(hits, layout)
-        if not hits:
+        if where and len(hits) < k:
+            say(f"only {len(hits):,} match: {where}")
+        elif not hits:
             held = ", ".join(f"{n:,} of modality {modality}" for modality, n in opened.counts().items())
             say(f"nothing found; {opened.path} holds {held or 'no items yet'}")
         if html:

@@ -2,6 +2,7 @@
 
 from mmsearch.search.contact_sheet import write_contact_sheet
 from mmsearch.search.embed import embed_queries
+from mmsearch.search.filters import matching_ids
 from mmsearch.search.hits import Hit, Hits
 from mmsearch.search.parse import parse_query
 from mmsearch.search.query import Item, Picture, Query, Text
@@ -18,6 +19,7 @@ __all__ = [
     "Searcher",
     "Text",
     "embed_queries",
+    "matching_ids",
     "parse_query",
     "write_contact_sheet",
 ]

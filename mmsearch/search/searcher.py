@@ -38,20 +38,21 @@ class Searcher:
         self._home = home
         self._indexes: dict[Modality, tuple[Ids, FlatIndex]] = {}
 
-    def search_many(self, queries: Embeddings, k: int, modality: Modality) -> Neighbors:
+    def search_many(self, queries: Embeddings, k: int, modality: Modality, *, among: Ids | None = None) -> Neighbors:
         """The k nearest items of one modality for each query.
 
         Args:
             queries: ``(n, dim)`` float32, unit rows.
             k: how many to return; 1 or more.
             modality: which items may be returned.
+            among: ``(n,)`` ids; only these may be returned. All of them are compared: none that fits is missed.
 
         Raises:
             QueryError: k is below 1, or a query does not fit the collection.
             MissingPackage: faiss is not installed.
         """
         try:
-            ids, index = self._index(modality)
+            ids, index = self._index(modality) if among is None else self._part(modality, among)
             found = index.search(queries, k)
         except FaissMissing as err:
             raise MissingPackage("faiss", "cpu") from err
@@ -108,6 +109,11 @@ class Searcher:
             ids, stored = self.snapshot.embeddings(modality)
             self._indexes[modality] = (ids, FlatIndex.build(stored.astype(np.float32)))
         return self._indexes[modality]
+
+    def _part(self, modality: Modality, among: Ids) -> tuple[Ids, FlatIndex]:
+        ids, stored = self.snapshot.embeddings(modality)
+        wanted = np.isin(ids, among)
+        return ids[wanted], FlatIndex.build(stored[wanted].astype(np.float32))
 
 
 def _file_key(key: str, modality: str) -> str:
