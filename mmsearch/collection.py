@@ -41,9 +41,10 @@ class Info:
     shards: int
     size_bytes: int
     """Of the shards."""
-    commits: int
-    created: str
-    """When the newest commit was made, ISO 8601, UTC."""
+    last_commit: int
+    """Its number; some commits only reserve ids."""
+    committed: str
+    """When it was made, ISO 8601, UTC."""
     failures_file: Path | None
     """What could not be read in the last run that had failures."""
 
@@ -56,6 +57,7 @@ class Collection:
         self._device = device
         self._given_encoder = encoder
         self._searcher: Searcher | None = None
+        self._seen = -1  # number of the newest commit when the searcher was made, valid or not
 
     @property
     def path(self) -> Path:
@@ -173,6 +175,8 @@ class Collection:
         Raises:
             QueryError: see ``search``.
         """
+        if isinstance(queries, str):
+            raise TypeError(f"queries is the string {queries!r}; give a list of queries, or call search")
         searcher = self._fresh_searcher()
         wanted = _modality(modality) if modality else self._default_modality(searcher)
         among = matching_ids(searcher.snapshot, where) if where is not None else None
@@ -180,7 +184,7 @@ class Collection:
         return searcher.search_many(vectors, k, wanted, among=among)
 
     def remove(self, keys: Sequence[str]) -> int:
-        """Remove items by key, pictures with their captions; the files stay.
+        """Remove items by key, pictures with their captions, tables with their rows; the files stay.
 
         Returns:
             How many items were removed.
@@ -190,10 +194,13 @@ class Collection:
         """
         snapshot = self._store.snapshot()
         table = snapshot.table(["id", "key"])
+        if isinstance(keys, str):
+            raise TypeError(f"keys is the string {keys!r}; give a list of keys")
         wanted = set(keys)
         found = dict(zip(table["key"].to_pylist(), table["id"].to_pylist(), strict=True))
+        files = {key.rpartition("#")[0] for key in found}
         for key in keys:
-            if key not in found:
+            if key not in found and key not in files:
                 raise NotFound(f"no item has the key {key!r}; `mmsearch search --json` shows keys", Path(key))
         ids = [id_ for key, id_ in found.items() if key in wanted or key.rpartition("#")[0] in wanted]
         with self._store.lock():
@@ -217,8 +224,8 @@ class Collection:
             sources=sources,
             shards=len(manifest.shards),
             size_bytes=sum(shard.size_bytes for shard in manifest.shards),
-            commits=manifest.number,
-            created=manifest.created,
+            last_commit=manifest.number,
+            committed=manifest.created,
             failures_file=manifest.failures.path_in(self.path) if manifest.failures else None,
         )
 
@@ -268,9 +275,13 @@ class Collection:
         )
 
     def _fresh_searcher(self) -> Searcher:
-        if self._searcher is None or self._store.newest_number() != self._searcher.snapshot.manifest.number:
-            self._searcher = Searcher(self._store.snapshot(), home=self.home)
-            logger.debug("reading commit %d of %s", self._searcher.snapshot.manifest.number, self.path)
+        newest = self._store.newest_number()
+        if self._searcher is None or newest != self._seen:
+            snapshot, self._seen = self._store.snapshot(), newest
+            # Many commits only reserve ids; the items are then those there were.
+            if self._searcher is None or not snapshot.same_items(self._searcher.snapshot):
+                self._searcher = Searcher(snapshot, home=self.home)
+                logger.debug("reading commit %d of %s", snapshot.manifest.number, self.path)
         return self._searcher
 
     def _default_modality(self, searcher: Searcher) -> Modality:
@@ -290,7 +301,7 @@ def create(path: str | Path, encoder: str | DualEncoder = DEFAULT_ENCODER, *, de
         CollectionError: a collection is there already, or the folder cannot be written.
     """
     loaded = load_encoder(encoder, device=device) if isinstance(encoder, str) else encoder
-    return Collection(Store.create(Path(path).expanduser(), loaded.space), device=device, encoder=loaded)
+    return Collection(Store.create(Path(path).expanduser().absolute(), loaded.space), device=device, encoder=loaded)
 
 
 def open(  # noqa: A001 - users write mmsearch.open
@@ -341,6 +352,8 @@ def index(
         MediaError: there is nothing to make a new collection of.
         EncoderMismatch: the collection is there and has another embedding space.
     """
+    if not sources:
+        raise TypeError("index() takes at least one source")
     paths = [Path(source).expanduser() for source in sources]
     for source, path in zip(sources, paths, strict=True):
         if not str(source) or not path.exists():
@@ -363,7 +376,8 @@ def find(path: str | Path = ".") -> Path:
     Raises:
         NotFound: there is none.
     """
-    start = Path(path).expanduser().resolve()
+    start = Path(path).expanduser()
+    start = start.parent.resolve() / start.name if start.name == COLLECTION_FOLDER else start.resolve()
     if not start.is_dir():
         raise NotFound(f"{path} is not a folder; give that of a collection, or one below it", start)
     for folder in (start, *start.parents):
@@ -397,7 +411,8 @@ def _exactly(folder: Path) -> Path:
     try:
         for place in (folder, folder / COLLECTION_FOLDER):
             if (place / "collection.json").is_file():
-                return place.resolve()
+                # A ``.mmsearch`` that is a link belongs to the folder the link lies in.
+                return place.parent.resolve() / place.name if place.name == COLLECTION_FOLDER else place.resolve()
     except OSError as err:
         raise CollectionError(f"cannot look into {folder}: {err.strerror}") from err
     raise NotFound(f"no collection at {folder}; make one with: mmsearch index FOLDER --to {folder}", folder)

@@ -35,7 +35,7 @@ def _print(facts: dict[str, Any]) -> None:
     print(f"items        {counts}")
     print(f"encoder      {facts['encoder']}, {facts['dim']}-d, space {facts['fingerprint'][:12]}")
     print(f"on disk      {facts['shards']:,} shards, {facts['size_bytes'] / 1e6:,.1f} MB")
-    print(f"last commit  {facts['commits']:,}, {facts['created']}")
+    print(f"last commit  {facts['last_commit']:,}, {facts['committed']}")
     for source, n in facts["sources"].items():
         print(f"source       {source} ({n:,} items)")
     if facts["failures_file"]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mmsearch.store import Modality, Snapshot
 
+CAPTION_MARK = "#text="
+_MOST_DIGESTS = 64
+"""Digests sent along with one file: where thousands of files have one size, the parent compares them."""
 _COLUMNS = ("id", "key", "source", "text", "bytes", "mtime_ns", "sha256")
 
 
@@ -23,6 +27,11 @@ class Held:
     size_bytes: int
     mtime_ns: int
     sha256: bytes
+
+
+def picture_of(key: str) -> str:
+    """The picture that a caption's key names; a key that is no caption's comes back as it is."""
+    return key.rpartition(CAPTION_MARK)[0] or key
 
 
 class Inventory:
@@ -57,9 +66,27 @@ class Inventory:
         row = self._row_of_digest.get(sha256)
         return None if row is None else self._held(row)
 
+    def absent(self, keys: Container[str]) -> Iterator[Held]:
+        """The items whose key is not among ``keys``."""
+        return (self._held(row) for key, row in self._row_of_key.items() if key not in keys)
+
+    def captions_of(self, picture: str) -> list[Held]:
+        """The captions of one picture, in their order."""
+        return [self._held(row) for row in self._rows_of_picture.get(picture, ())]
+
+    @cached_property
+    def _rows_of_picture(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for key, row in self._row_of_key.items():
+            if CAPTION_MARK in key:
+                rows.setdefault(picture_of(key), []).append(row)
+        return rows
+
     def digests_of_size(self, size_bytes: int) -> frozenset[bytes]:
-        """Digests of all files with so many bytes: the only ones a new file can be equal to."""
+        """Digests of files with so many bytes, the only ones a new file can be equal to; none if they are many."""
         start, end = np.searchsorted(self._sorted_sizes, [size_bytes, size_bytes + 1])
+        if end - start > _MOST_DIGESTS:
+            return frozenset()
         return frozenset(self._table["sha256"][int(row)].as_py() for row in self._by_size[start:end])
 
     def _held(self, row: int) -> Held:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 
 from mmsearch.embedding.inventory import Held, Inventory
 from mmsearch.embedding.options import JobOptions
 from mmsearch.embedding.pictures import PictureJob, plan_pictures
 from mmsearch.embedding.report import IndexReport, Progress
-from mmsearch.embedding.sources import Source, is_table, known_roots, resolve_source
-from mmsearch.embedding.texts import picture_of, plan_captions, plan_moved, plan_table
+from mmsearch.embedding.sources import Source, is_table, is_under, known_roots, resolve_sources
+from mmsearch.embedding.texts import fit_columns, plan_captions, plan_table
 from mmsearch.embedding.writer import ShardWriter
 from mmsearch.encoders import DualEncoder
-from mmsearch.errors import EncoderError, MassDelete
+from mmsearch.errors import CollectionError, MassDelete, MediaError
 from mmsearch.media import (
+    SAME_FOLDER,
     Candidate,
     Failure,
     Pair,
+    Stage,
     match_keys,
     read_pairs,
     read_texts,
@@ -63,8 +65,10 @@ def embed(
         job = _Job(store, encoder, options, home, progress, report)
         try:
             job.run(sources, read_pairs(captions) if captions else [])
-        except (KeyboardInterrupt, EncoderError):
-            job.writer.commit()  # what is encoded is paid for
+        except (CollectionError, MediaError):
+            raise
+        except (KeyboardInterrupt, Exception):
+            job.writer.finish()  # what is encoded is paid for
             raise
     report.seconds = time.perf_counter() - start
     return report
@@ -97,26 +101,28 @@ class _Job:
 
     def run(self, paths: Sequence[Path], pairs: Sequence[Pair]) -> None:
         roots = known_roots(self._snapshot)
-        sources = []
-        for path in paths:
-            source = resolve_source(path, self._home, roots)
-            roots.setdefault(source.name, set()).add(source.prefix.split("/", 1)[0])
-            sources.append(source)
+        if self._home != self._store.path:
+            roots.setdefault(SAME_FOLDER, set())  # its own pictures may come later; their keys have no prefix
+        sources = resolve_sources(paths, self._home, roots)
         tables = [source for source in sources if is_table(source.start)]
         folders = [source for source in sources if source not in tables]
+        for table in tables:  # first: one that cannot be read is told at once, not after hours
+            self._embed_table(table)
         if folders:
             self._embed_pictures(folders, pairs)
-        for table in tables:
-            self._embed_table(table)
         self.writer.finish()
 
     def _embed_pictures(self, folders: Sequence[Source], pairs: Sequence[Pair]) -> None:
-        candidates, failures = self._walk(folders)
+        inventory = Inventory(self._snapshot, Modality.IMAGE)
+        candidates, failures = self._walk(folders, inventory)
         sources = {candidate.key: candidate.source for candidate in candidates}
         captions = self._captions_of(pairs, list(sources))
         texts = {key: "\n".join(lines) for key, lines in captions.items()}
-        inventory = Inventory(self._snapshot, Modality.IMAGE)
         spoken = Inventory(self._snapshot, Modality.TEXT)
+        absent = _absent(inventory, sources, folders, failures)
+        missing: dict[bytes, list[Held]] = {}
+        for held in absent:
+            missing.setdefault(held.sha256, []).append(held)
         plan = plan_pictures(candidates, inventory, texts)
         pictures = PictureJob(
             writer=self.writer,
@@ -124,34 +130,33 @@ class _Job:
             options=self._options,
             inventory=inventory,
             texts=texts,
-            seen=frozenset(sources),
+            spoken=spoken,
+            missing=missing,
         )
         for progress in pictures.run(plan, self._report):
             self._progress(progress)
-        for step in (plan_captions(captions, sources, spoken), plan_moved(pictures.moved, spoken)):
-            for progress in step.run(self.writer, self._report):
-                self._progress(progress)
-        hidden = [failure.key for failure in failures]
-        gone = [
-            held
-            for held in inventory
-            if held.key not in sources
-            and held.key not in pictures.moved
-            and any(held.source == folder.name and _under(held.key, folder.prefix) for folder in folders)
-            and not any(_under(held.key, key) for key in hidden)
-        ]
-        self._prune(gone, inventory, spoken)
+        unread = {failure.key for failure in self._report.failures if not inventory.of_key(failure.key)}
+        captions = {key: lines for key, lines in captions.items() if key not in unread}
+        for progress in plan_captions(captions, sources, spoken).run(self.writer, self._report):
+            self._progress(progress)
+        self._prune([held for held in absent if held.key not in pictures.moved], folders, inventory, spoken)
 
-    def _walk(self, folders: Sequence[Source]) -> tuple[list[Candidate], list[Failure]]:
+    def _walk(self, folders: Sequence[Source], inventory: Inventory) -> tuple[list[Candidate], list[Failure]]:
         found: dict[str, Candidate] = {}
         failures: list[Failure] = []
         for folder in folders:
-            for item in walk(folder.root, start=folder.start, source=folder.name, exclude=[self._store.path]):
-                if isinstance(item, Failure):
-                    failures.append(item)
-                    self.writer.fail(item)
-                else:
-                    found.setdefault(item.key, item)
+            others = (other.start for other in folders if other.start != folder.start and other.start.is_dir())
+            exclude = [self._store.path, *others]
+            for item in walk(folder.root, start=folder.start, source=folder.name, exclude=exclude):
+                if isinstance(item, Candidate):
+                    held = inventory.of_key(item.key)
+                    owner = held.source if held else found.setdefault(item.key, item).source
+                    if owner == item.source:
+                        found.setdefault(item.key, item)
+                        continue
+                    item = _clash(item, owner)
+                failures.append(item)
+                self.writer.fail(item)
         return list(found.values()), failures
 
     def _captions_of(self, pairs: Sequence[Pair], keys: Sequence[str]) -> Mapping[str, list[str]]:
@@ -175,23 +180,38 @@ class _Job:
             size_bytes=stat.st_size,
             mtime_ns=stat.st_mtime_ns,
         )
-        plan = plan_table(table, file, Inventory(self._snapshot, Modality.TEXT))
+        own = fit_columns(table.columns, self._snapshot, source.start)
+        plan = plan_table(table.texts, own, file, Inventory(self._snapshot, Modality.TEXT))
         for progress in plan.run(self.writer, self._report):
             self._progress(progress)
         self.writer.commit()
 
-    def _prune(self, gone: Sequence[Held], inventory: Inventory, spoken: Inventory) -> None:
+    def _prune(self, gone: Sequence[Held], folders: Sequence[Source], inventory: Inventory, spoken: Inventory) -> None:
         if not self._options.prune or not gone:
             self._report.gone += len(gone)
             return
-        if len(gone) > MASS_DELETE_SHARE * len(inventory) and not self._options.allow_mass_delete:
-            self.writer.finish()
-            raise MassDelete(len(gone), len(inventory))
-        keys = {held.key for held in gone}
-        words = [held.id for held in spoken if picture_of(held.key) in keys and held.key not in keys]
+        for folder in folders if not self._options.allow_mass_delete else ():
+            lost, held_here = sum(map(folder.holds, gone)), sum(map(folder.holds, inventory))
+            if lost > MASS_DELETE_SHARE * held_here:
+                self.writer.finish()
+                raise MassDelete(lost, held_here)
+        words = [caption.id for held in gone for caption in spoken.captions_of(held.key)]
         self.writer.remove([*(held.id for held in gone), *words])
         self._report.removed += len(gone) + len(words)
 
 
-def _under(key: str, prefix: str) -> bool:
-    return not prefix or key == prefix or key.startswith(f"{prefix}/")
+def _absent(
+    inventory: Inventory, found: Container[str], folders: Sequence[Source], failures: Sequence[Failure]
+) -> list[Held]:
+    """Items that should have been found, but for those that a failure may hide: gone, or moved."""
+    return [
+        held
+        for held in inventory.absent(found)
+        if any(folder.holds(held) for folder in folders)
+        and not any(is_under(held.key, failure.key) for failure in failures)
+    ]
+
+
+def _clash(item: Candidate, owner: str) -> Failure:
+    message = f"a picture of {owner} has the same key {item.key}; rename one of the folders"
+    return Failure(key=item.key, path=str(item.path), stage=Stage.WALK, error="KeyClash", message=message)

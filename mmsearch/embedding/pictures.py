@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mmsearch.arrays import Pixels
-from mmsearch.embedding.inventory import Held, Inventory
+from mmsearch.embedding.inventory import Held, Inventory, picture_of
 from mmsearch.embedding.options import JobOptions
 from mmsearch.embedding.report import IndexReport, Progress, Step
 from mmsearch.embedding.writer import Row, ShardWriter
@@ -53,10 +53,12 @@ class PictureJob:
     options: JobOptions
     inventory: Inventory
     texts: Mapping[str, str]
-    seen: frozenset[str]
-    """Keys of all files found; a known file that is not among them may have moved."""
-    moved: dict[str, str] = field(default_factory=dict)
-    """Old key -> new key of the files that were recognised by their content."""
+    spoken: Inventory
+    """The texts of the collection, captions among them."""
+    missing: Mapping[bytes, list[Held]]
+    """Content -> the items whose file is gone from where it was looked for, and which so may have moved."""
+    moved: set[str] = field(default_factory=set)
+    """Keys of those that were found elsewhere."""
     _rows: list[Row] = field(default_factory=list)
     _pixels: list[Pixels] = field(default_factory=list)
 
@@ -64,7 +66,7 @@ class PictureJob:
         """Carry the plan out; yields after each file."""
         report.unchanged += plan.unchanged
         for held, text in plan.to_caption:
-            self.writer.add_copy(_row_of(held, text), held.id)
+            self.writer.add_copies([(_row_of(held, text), held.id)])
         if not plan.to_read:
             return
         workers = min(self.options.workers, len(plan.to_read))
@@ -91,7 +93,7 @@ class PictureJob:
     def _take(self, candidate: Candidate, result: Decoded | SameContent | Failure) -> None:
         if isinstance(result, Failure):
             self.writer.fail(result)
-        elif isinstance(result, SameContent):
+        elif isinstance(result, SameContent) or self.inventory.of_content(result.sha256):
             self._take_same(candidate, result)
         else:
             self._rows.append(self._fresh(candidate, result))
@@ -114,16 +116,23 @@ class PictureJob:
             replaces=(held.id,) if held else (),
         )
 
-    def _take_same(self, candidate: Candidate, same: SameContent) -> None:
+    def _take_same(self, candidate: Candidate, same: SameContent | Decoded) -> None:
         """A file whose content is known: touched, copied, or moved here from a key that is gone."""
         held = self.inventory.of_key(candidate.key)
-        donor = held if held and held.sha256 == same.sha256 else self.inventory.of_content(same.sha256)
-        if donor is None:
-            raise AssertionError("the pool recognises only contents of the inventory")
-        replaces = [held.id] if held else []
-        if donor.key not in self.seen and donor.source == candidate.source and donor.key not in self.moved:
-            self.moved[donor.key] = candidate.key
-            replaces.append(donor.id)
+        leaving = [held] if held else []
+        captions: list[Held] = []
+        if held and held.sha256 == same.sha256:
+            donor = held
+        else:
+            found = self._moved_here(same.sha256) or self.inventory.of_content(same.sha256)
+            if found is None:
+                raise AssertionError("the pool recognises only contents of the inventory")
+            donor = found
+            if candidate.key not in self.texts:  # captions go with the content, in the commit that moves it
+                captions = self.spoken.captions_of(donor.key)
+                leaving += self.spoken.captions_of(candidate.key)
+            if donor.key in self.moved:
+                leaving += [donor, *self.spoken.captions_of(donor.key)]
         row = Row(
             key=candidate.key,
             source=candidate.source,
@@ -132,9 +141,23 @@ class PictureJob:
             size_bytes=same.size_bytes,
             mtime_ns=same.mtime_ns,
             sha256=same.sha256,
-            replaces=tuple(replaces),
+            replaces=tuple(item.id for item in leaving),
         )
-        self.writer.add_copy(row, donor.id)
+        said = [(_caption(item, candidate), item.id) for item in captions]
+        self.writer.add_copies([(row, donor.id), *said])
+
+    def _moved_here(self, sha256: bytes) -> Held | None:
+        items = self.missing.get(sha256)
+        if not items:
+            return None
+        self.moved.add(items[0].key)
+        return items.pop(0)
+
+
+def _caption(held: Held, picture: Candidate) -> Row:
+    row = _row_of(held, held.text)
+    key = picture.key + held.key.removeprefix(picture_of(held.key))
+    return replace(row, key=key, source=picture.source, modality=Modality.TEXT, replaces=())
 
 
 def _row_of(held: Held, text: str | None) -> Row:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmsearch.embedding.inventory import Held
 from mmsearch.embedding.options import JobOptions
 from mmsearch.errors import MediaError, NotFound
 from mmsearch.media import (
@@ -14,6 +15,8 @@ from mmsearch.media import (
     TABLE_EXTENSIONS,
     Candidate,
     load_picture,
+    path_of,
+    portable,
     read_pairs,
     read_texts,
     walk,
@@ -33,8 +36,40 @@ class Source:
     @property
     def prefix(self) -> str:
         """Every key of this source begins with it; empty when ``start`` is the root."""
-        relative = self.start.relative_to(self.root).as_posix()
+        relative = portable(self.start.relative_to(self.root))
         return "" if relative == "." else relative
+
+    def holds(self, item: Held) -> bool:
+        """Whether an item came from here."""
+        return item.source == self.name and is_under(item.key, self.prefix)
+
+
+def is_under(key: str, prefix: str) -> bool:
+    """Whether ``prefix`` is ``key`` or a folder above it."""
+    return not prefix or key == prefix or key.startswith(f"{prefix}/")
+
+
+def resolve_sources(starts: Sequence[Path], home: Path, roots: Mapping[str, Set[str]]) -> list[Source]:
+    """``resolve_source`` for each of ``starts``, and the known sources that lie below one of them."""
+    taken = {name: set(keys) for name, keys in roots.items()}
+    sources: list[Source] = []
+    for start in starts:
+        source = resolve_source(start, home, taken)
+        first = source.prefix.split("/", 1)[0]
+        names = (
+            {first}
+            if first
+            else ({portable(Path(path.name)) for path in source.start.iterdir()} if source.start.is_dir() else set())
+        )
+        taken.setdefault(source.name, set()).update(names)
+        below = [Source(root, root, name) for name in roots if (root := _root_of(name, home)).is_dir()]
+        inside = [other for other in below if other.start != source.start and other.start.is_relative_to(source.start)]
+        sources += [each for each in (source, *inside) if each not in sources]
+    return sources
+
+
+def _root_of(name: str, home: Path) -> Path:
+    return path_of(name, "", home.resolve())
 
 
 def resolve_source(start: Path, home: Path, roots: Mapping[str, Set[str]]) -> Source:
@@ -59,14 +94,14 @@ def resolve_source(start: Path, home: Path, roots: Mapping[str, Set[str]]) -> So
     home = home.resolve()
     if start.is_relative_to(home):
         return Source(start, home, SAME_FOLDER)
-    for name in roots:
-        if name != SAME_FOLDER and start.is_relative_to(name):
-            return Source(start, Path(name), name)
+    for name in sorted(roots, key=len, reverse=True):  # the nearest one
+        if name != SAME_FOLDER and start.is_relative_to(_root_of(name, home)):
+            return Source(start, _root_of(name, home), name)
     root = start if start.is_dir() else start.parent
     taken = set().union(*roots.values())
-    while roots and root != root.parent and (root == start or start.relative_to(root).parts[0] in taken):
+    while roots and root != root.parent and (root == start or portable(start.relative_to(root)).split("/")[0] in taken):
         root = root.parent
-    return Source(start, root, str(root))
+    return Source(start, root, portable(root))
 
 
 def known_roots(snapshot: Snapshot) -> dict[str, set[str]]:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pyarrow as pa
 
-from mmsearch.embedding.inventory import Inventory
+from mmsearch.embedding.inventory import CAPTION_MARK, Inventory, picture_of
 from mmsearch.embedding.report import IndexReport, Progress
 from mmsearch.embedding.writer import Row, ShardWriter
-from mmsearch.media import Candidate, TextTable
-from mmsearch.store import Modality, item_schema
+from mmsearch.errors import MediaError
+from mmsearch.media import Candidate
+from mmsearch.store import Modality, Snapshot, item_schema
 
-CAPTION_MARK = "#text="
 ROW_MARK = "#row="
 TEXT_BATCH = 256
-
-
-def picture_of(key: str) -> str:
-    """The picture that a caption's key names; a key that is no caption's comes back as it is."""
-    return key.rpartition(CAPTION_MARK)[0] or key
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +34,8 @@ class TextPlan:
     def run(self, writer: ShardWriter, report: IndexReport) -> Iterator[Progress]:
         """Carry the plan out; yields after each batch."""
         report.unchanged += self.unchanged
-        for row, donor in self.to_copy:
-            writer.add_copy(row, donor)
+        for copy in self.to_copy:
+            writer.add_copies([copy])
         for start in range(0, len(self.to_encode), TEXT_BATCH):
             batch = self.to_encode[start : start + TEXT_BATCH]
             writer.add_texts(batch)
@@ -69,40 +65,54 @@ def plan_captions(captions: Mapping[str, Sequence[str]], sources: Mapping[str, s
     return _plan(rows, inventory, stale)
 
 
-def plan_table(table: TextTable, file: Candidate, inventory: Inventory) -> TextPlan:
+def plan_table(texts: Sequence[str], own: pa.Table, file: Candidate, inventory: Inventory) -> TextPlan:
     """Every row of a table becomes a text item with the user's other columns.
 
-    A file of unchanged size and time is left alone; of a changed one all rows are written again, and only
-    texts that were not there before are encoded.
+    Rows of a file of unchanged time that say the same are left alone; of a changed one all are written again, and
+    only texts that were not there before are encoded.
+
+    Args:
+        texts: the rows' texts; items are numbered by their place among them.
+        own: the user's other columns, from ``fit_columns``; as many rows.
+        file: the table.
+        inventory: the texts of the collection.
     """
     prefix = f"{file.key}{ROW_MARK}"
     old = [held for held in inventory if held.key.startswith(prefix)]
-    if len(old) == len(table.texts) and all(held.mtime_ns == file.mtime_ns for held in old):
-        return TextPlan([], [], [], len(old))
-    own = _own_columns(table.columns)
     rows = [
         _row(f"{prefix}{number}", file.source, text, file.mtime_ns, own.slice(number, 1))
-        for number, text in enumerate(table.texts)
+        for number, text in enumerate(texts)
     ]
     wanted = {row.key for row in rows}
     return _plan(rows, inventory, [held.id for held in old if held.key not in wanted])
 
 
-def _own_columns(columns: pa.Table) -> pa.Table:
-    """The user's columns, with ``table_`` before the names that the collection has a meaning for."""
-    taken = set(item_schema(1).names)
-    return columns.rename_columns([f"table_{name}" if name in taken else name for name in columns.column_names])
+def fit_columns(columns: pa.Table, snapshot: Snapshot, file: Path) -> pa.Table:
+    """The user's columns as the collection can take them.
 
+    Names that the collection has a meaning for get ``table_`` before them. A column that is there already keeps its
+    type; values of another type are converted.
 
-def plan_moved(moved: Mapping[str, str], inventory: Inventory) -> TextPlan:
-    """Captions follow their pictures to the new keys."""
-    copies = []
-    for held in inventory if moved else ():
-        new = moved.get(picture_of(held.key))
-        if new is not None and CAPTION_MARK in held.key:
-            key = new + held.key.removeprefix(picture_of(held.key))
-            copies.append((_row(key, held.source, held.text or "", held.mtime_ns, replaces=(held.id,)), held.id))
-    return TextPlan([], copies, [], 0)
+    Raises:
+        MediaError: values that cannot be converted, or two columns of one name.
+    """
+    taken = set(item_schema(snapshot.dim).names)
+    names = [f"table_{name}" if name in taken else name for name in columns.column_names]
+    if len(set(names)) < len(names):
+        raise MediaError(f"table {file} has two columns of one name among {', '.join(names)}; rename one")
+    fitted = columns.rename_columns(names)
+    for position, name in enumerate(names):
+        if name not in snapshot.columns:
+            continue
+        known = snapshot.table([name]).schema.field(name).type
+        try:
+            fitted = fitted.set_column(position, name, fitted[name].cast(known))
+        except pa.ArrowException as err:
+            raise MediaError(
+                f"column {name!r} of table {file} has values that are no {known}, as which the collection "
+                f"keeps that column: {err}; rename the column"
+            ) from err
+    return fitted
 
 
 def _plan(rows: Iterable[Row], inventory: Inventory, stale: list[int]) -> TextPlan:
@@ -130,7 +140,6 @@ def _row(
     text: str,
     mtime_ns: int,
     extra: pa.Table | None = None,
-    replaces: tuple[int, ...] = (),
 ) -> Row:
     data = text.encode("utf-8")
     return Row(
@@ -142,5 +151,4 @@ def _row(
         mtime_ns=mtime_ns,
         sha256=hashlib.sha256(data).digest(),
         extra=extra,
-        replaces=replaces,
     )

@@ -85,9 +85,9 @@ class ShardWriter:
             embeddings = self._encoder.encode_texts([row.text or "" for row in rows])
         self._accept(rows, embeddings)
 
-    def add_copy(self, row: Row, donor: int) -> None:
-        """Write ``row`` with the vector, the size and the user's columns of item ``donor``."""
-        self._pending.copies.append((row, donor))
+    def add_copies(self, copies: Sequence[tuple[Row, int]]) -> None:
+        """Write rows with the vector and the size of the items beside them, all in one commit."""
+        self._pending.copies.extend(copies)
         self._commit_if_due()
 
     def remove(self, ids: Sequence[int]) -> None:
@@ -100,7 +100,7 @@ class ShardWriter:
 
     def commit(self) -> None:
         """Acknowledge everything that is encoded."""
-        pending, self._pending = self._pending, _Pending()
+        pending = self._pending
         self._last_commit = time.monotonic()
         if not len(pending) and not pending.removed:
             return
@@ -112,6 +112,7 @@ class ShardWriter:
             replaced = [old for row in pending.rows for old in row.replaces]
             replaced += [old for row, _ in pending.copies for old in row.replaces]
             self._latest = self._store.commit(self._latest, add=shards, remove=[*replaced, *pending.removed])
+        self._pending = _Pending()  # only now: an interrupted commit is made again
         self._report.embedded += len(pending.rows)
         self._report.reused += len(pending.copies)
 
@@ -136,7 +137,9 @@ class ShardWriter:
 
     def _accept(self, rows: Sequence[Row], embeddings: Embeddings) -> None:
         norms = np.linalg.norm(embeddings, axis=1)
-        for row, vector, norm in zip(rows, embeddings.astype(np.float16), norms, strict=True):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            units = (embeddings / norms[:, np.newaxis]).astype(np.float16)
+        for row, vector, norm in zip(rows, units, norms, strict=True):
             if abs(norm - 1) < 1e-2:  # false for NaN as well
                 self._pending.rows.append(row)
                 self._pending.vectors.append(vector)
@@ -196,13 +199,8 @@ def _with_extra(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
 
 
 def _copied_table(base: Snapshot, copies: Sequence[tuple[Row, int]]) -> pa.Table:
-    """The donors' rows with what the copies say of themselves put over them.
-
-    Columns of the user's own come from the donor, unless the rows bring theirs.
-    """
-    own = any(row.extra is not None for row, _ in copies)
-    columns = item_schema(base.dim).names if own else base.columns
-    table = base.rows([donor for _, donor in copies], columns)
+    """The donors' rows with what the copies say of themselves put over them; columns of the user's own are theirs."""
+    table = base.rows([donor for _, donor in copies], item_schema(base.dim).names)
     said = {
         "key": [row.key for row, _ in copies],
         "source": [row.source for row, _ in copies],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mmsearch.encoders.onnx import OnnxEncoder
@@ -30,4 +31,7 @@ def load_encoder(name: str = DEFAULT_ENCODER, *, device: str = "auto") -> DualEn
         return OpenClipEncoder.load(name, device=device)
     if device not in ("auto", "cpu"):
         raise EncoderError(f"encoder {name} runs on the CPU, not on {device!r}; leave the device out")
-    return OnnxEncoder(folder)
+    encoder = OnnxEncoder(folder)
+    if folder != _BUNDLED:  # a collection loads its encoder by this name again
+        encoder.space = replace(encoder.space, encoder=str(folder.resolve()))
+    return encoder

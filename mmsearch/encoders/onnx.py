@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from mmsearch.arrays import Embeddings, Pixels
@@ -84,7 +85,7 @@ class OnnxEncoder:
         if pixels.ndim != 4 or pixels.shape[1:] != (size, size, 3) or pixels.dtype != np.uint8:
             raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}; give uint8 (n, {size}, {size}, 3)")
         batches = [
-            self._image_session.run(["embeddings"], {"pixels": pixels[start : start + _IMAGE_BATCH]})[0]
+            _run(self._image_session, {"pixels": pixels[start : start + _IMAGE_BATCH]})
             for start in range(0, len(pixels), _IMAGE_BATCH)
         ]
         return self._stack(batches)
@@ -102,7 +103,7 @@ class OnnxEncoder:
                 "input_ids": np.array([e.ids for e in encodings], dtype=np.int64),
                 "attention_mask": np.array([e.attention_mask for e in encodings], dtype=np.int64),
             }
-            batches.append(self._text_session.run(["embeddings"], inputs)[0])
+            batches.append(_run(self._text_session, inputs))
         if cut:
             logger.warning(
                 "%d of %d texts end after %d tokens; the encoder reads no more",
@@ -157,6 +158,14 @@ class OnnxEncoder:
         if hashlib.sha256(data).hexdigest() != self._sha256[name]:
             raise EncoderError(f"{path} is not the file that encoder.json describes; install it again")
         return data
+
+
+def _run(session: Any, inputs: dict[str, npt.NDArray[Any]]) -> Embeddings:
+    try:
+        embeddings: Embeddings = session.run(["embeddings"], inputs)[0]
+    except Exception as err:  # onnxruntime's exceptions have no common base but Exception
+        raise EncoderError(f"ONNX Runtime cannot run the encoder: {err}") from err
+    return embeddings
 
 
 def _onnxruntime() -> Any:

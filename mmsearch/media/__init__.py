@@ -8,7 +8,7 @@ from mmsearch.media.outcomes import Decoded, DecodeTask, SameContent
 from mmsearch.media.pool import DecodePool, default_workers
 from mmsearch.media.preprocessing import Interpolation, Preprocessing, ResizeMode
 from mmsearch.media.tables import TABLE_EXTENSIONS, Pair, TextTable, read_pairs, read_texts
-from mmsearch.media.walk import PICTURE_EXTENSIONS, SAME_FOLDER, Candidate, path_of, walk
+from mmsearch.media.walk import PICTURE_EXTENSIONS, SAME_FOLDER, Candidate, path_of, portable, walk
 
 __all__ = [
     "PICTURE_EXTENSIONS",
@@ -32,6 +32,7 @@ __all__ = [
     "load_picture",
     "match_keys",
     "path_of",
+    "portable",
     "read_pairs",
     "read_texts",
     "walk",

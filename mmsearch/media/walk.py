@@ -93,7 +93,7 @@ def walk(
     """
     start = root if start is None else start
     if not os.path.lexists(start):
-        raise NotFound(f"there is no file or folder {_shown(start)}; check the path, or mount the disk", start)
+        raise NotFound(f"there is no file or folder {portable(start)}; check the path, or mount the disk", start)
     parts = start.relative_to(root).parts
     return _Walk(source, _file_ids(exclude)).run(start, "/".join(_key_part(part) for part in parts))
 
@@ -135,8 +135,9 @@ def _key_part(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _shown(path: Path) -> str:
-    return _key_part(str(path))
+def portable(path: Path) -> str:
+    """A path as keys and sources have it: with ``/``, bytes that are not UTF-8 written as ``\\xff``."""
+    return _key_part(path.as_posix())
 
 
 def _file_ids(paths: Sequence[Path]) -> frozenset[_FileId]:

@@ -36,7 +36,9 @@ li > p.words { padding-bottom: 0; font-size: 1rem; }
 """
 
 
-def write_contact_sheet(file: str | Path, results: Mapping[Query, Hits], *, title: str = "mmsearch") -> None:
+def write_contact_sheet(
+    file: str | Path, results: Mapping[Query | str, Hits] | Mapping[Query, Hits], *, title: str = "mmsearch"
+) -> None:
     """Lay out queries and their hits on one page.
 
     Args:
@@ -64,14 +66,14 @@ def write_contact_sheet(file: str | Path, results: Mapping[Query, Hits], *, titl
         raise QueryError(f"the contact sheet cannot be written to {file}: {err.strerror}") from err
 
 
-def _section(query: Query, hits: Hits) -> str:
+def _section(query: Query | str, hits: Hits) -> str:
     items = "\n".join(_item(hit) for hit in hits) or "<p>Nothing found.</p>"
     return f"<section>\n<h2>{_query(query)}</h2>\n<ol>\n{items}\n</ol>\n</section>"
 
 
-def _query(query: Query) -> str:
+def _query(query: Query | str) -> str:
     parts = []
-    for position, term in enumerate(query.terms):
+    for position, term in enumerate((Text(query) if isinstance(query, str) else query).terms):
         sign = "−" if term.weight < 0 else "+" if position else ""
         weight = "" if abs(term.weight) == 1 else f"{abs(term.weight):g} × "
         parts.append(f"<span>{sign} {weight}{_operand(term.of)}</span>")
@@ -83,7 +85,7 @@ def _operand(of: Operand) -> str:
         case Text(text):
             return f"“{escape(text)}”"
         case Picture(path):
-            return _thumbnail(Path(path))
+            return _thumbnail(Path(path).expanduser())
         case Item(key):
             return f"@{escape(key)}"
         case _:

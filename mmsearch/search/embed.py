@@ -36,6 +36,7 @@ class Library(Protocol):
         """An item's modality and its ``(dim,)`` vector; ``QueryError`` when it is not there."""
         ...
 
+    @property
     def mean_image(self) -> Embeddings:
         """``(dim,)`` mean of all pictures' vectors; zeros when there are none."""
         ...
@@ -106,7 +107,7 @@ class _Means:
 
     @cached_property
     def image(self) -> Embeddings:
-        return self.library.mean_image()
+        return self.library.mean_image
 
 
 def _sum(terms: Sequence[Term], vectors: dict[Operand, tuple[Modality, Embeddings]], means: _Means) -> Embeddings:

@@ -58,7 +58,7 @@ def _terms(words: Sequence[str]) -> Iterator[Term]:
 
 def _term(sign: float, words: list[str]) -> Term:
     first, *others = words
-    if _is(Path.is_file, Path(first).expanduser()):
+    if _is(Path.is_file, _path(first)):
         weight = 1.0
     elif weighted := _WEIGHTED.fullmatch(first):
         weight, first = float(weighted[1]), weighted[2]
@@ -68,7 +68,7 @@ def _term(sign: float, words: list[str]) -> Term:
 
 
 def _operand(word: str) -> Operand:
-    path = Path(word).expanduser()
+    path = _path(word)
     if _is(Path.is_file, path):
         return Picture(path)
     if word.startswith("@"):
@@ -89,6 +89,13 @@ def _text(words: str) -> Text:
         # Bytes that the terminal's encoding does not know come as surrogates; most often they are UTF-8.
         words = os.fsencode(words).decode("utf-8", "replace")
     return Text(words)
+
+
+def _path(word: str) -> Path:
+    try:
+        return Path(word).expanduser()
+    except RuntimeError:  # "~dogs" where nobody is called dogs
+        return Path(word)
 
 
 def _is(what: Callable[[Path], bool], path: Path) -> bool:

@@ -26,9 +26,13 @@ class Query(ABC):
         """The weighted texts, pictures and items that the query is the sum of."""
 
     def __add__(self, other: Query) -> Query:
+        if not isinstance(other, Query):
+            return NotImplemented
         return Sum(self.terms + other.terms)
 
     def __sub__(self, other: Query) -> Query:
+        if not isinstance(other, Query):
+            return NotImplemented
         return self + -1.0 * other
 
     def __neg__(self) -> Query:

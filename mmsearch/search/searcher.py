@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,7 @@ class Searcher:
         vector = np.array(row["embedding"][0].as_py(), dtype=np.float32)
         return Modality(row["modality"][0].as_py()), vector
 
+    @cached_property
     def mean_image(self) -> Embeddings:
         """``(dim,)`` float32 mean of all pictures' vectors; zeros when there are none."""
         _, stored = self.snapshot.embeddings(Modality.IMAGE)

@@ -46,6 +46,11 @@ class Snapshot:
         """Modality -> live items, without the modalities that have none; opens no file."""
         return self.manifest.counts()
 
+    def same_items(self, other: Snapshot) -> bool:
+        """Whether both show the same items: the commits between them, if any, changed none."""
+        mine, others = self.manifest, other.manifest
+        return (mine.shards, mine.tombstones) == (others.shards, others.tombstones)
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that some shard has: those of ``item_schema``, then the user's own, oldest first."""

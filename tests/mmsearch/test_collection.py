@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +176,34 @@ def test_pairs_that_fit_no_picture_are_an_error(photos: mmsearch.Collection, tmp
     pairs.write_text("key,caption\nelsewhere.jpg,a cat\n")
     with pytest.raises(MediaError, match="none of the 1 rows .* a key looks like '0.png'"):
         photos.evaluate(pairs)
+
+
+def test_an_encoder_in_a_folder_is_found_again(folder: Path, tmp_path: Path) -> None:
+    encoder = tmp_path / "mine"
+    shutil.copytree(Path(mmsearch.__file__).parent / "encoders/mini", encoder)
+    facts = json.loads((encoder / "encoder.json").read_text())
+    (encoder / "encoder.json").write_text(json.dumps({**facts, "name": "mine"}))
+    mmsearch.index(folder, to=tmp_path / "collection", encoder=str(encoder))
+    assert len(mmsearch.open(tmp_path / "collection").search("red", k=3)) == 3
+
+
+def test_a_linked_collection_belongs_to_the_folder_it_is_linked_into(
+    photos: mmsearch.Collection, folder: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "fast-disk"
+    (folder / ".mmsearch").rename(elsewhere)
+    (folder / ".mmsearch").symlink_to(elsewhere)
+    linked = mmsearch.open(folder, encoder=FakeEncoder())
+    assert all(hit.path.is_file() for hit in linked.search("red"))
+    assert linked.add(folder).unchanged == 8
+
+
+def test_misuse_is_said(photos: mmsearch.Collection) -> None:
+    with pytest.raises(TypeError, match="at least one source"):
+        mmsearch.index()
+    with pytest.raises(TypeError, match="give a list of queries"):
+        photos.search_many("two dogs")
+    with pytest.raises(TypeError, match="give a list of keys"):
+        photos.remove("0.png")
+    with pytest.raises(TypeError, match="unsupported operand"):
+        mmsearch.Text("dog") + "cat"  # type: ignore[operator]

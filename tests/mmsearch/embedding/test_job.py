@@ -12,7 +12,7 @@ import pytest
 import mmsearch
 from mmsearch.arrays import Embeddings, Pixels
 from mmsearch.embedding import Progress
-from mmsearch.errors import Locked, MassDelete, NotFound
+from mmsearch.errors import Locked, MassDelete, MediaError, NotFound
 from mmsearch.store import Modality, Snapshot, Store
 from tests.fakes import FakeEncoder
 from tests.pictures import paint
@@ -309,3 +309,157 @@ def test_a_folder_is_the_same_however_it_is_reached(
         assert (report.embedded, report.reused, report.gone) == (0, 0, 0)
     assert len(outside) == 12
     assert outside.search("red", k=1)[0].path.resolve().is_relative_to(folder.resolve())
+
+
+def captions_of(photos: mmsearch.Collection) -> dict[str, str]:
+    rows = snapshot_of(photos).table(["key", "text"], modality=Modality.TEXT).to_pylist()
+    return {row["key"]: row["text"] for row in rows}
+
+
+def test_a_copy_indexed_alone_does_not_remove_its_original(photos: mmsearch.Collection, folder: Path) -> None:
+    photos.add(folder)
+    shutil.copyfile(folder / "a/01.png", folder / "b/copy.png")
+    photos.add(folder / "b")
+    assert {"a/01.png", "b/copy.png"} <= vectors(photos).keys()
+
+
+def test_a_key_of_another_source_is_a_failure_and_replaces_nothing(tmp_path: Path, encoder: FakeEncoder) -> None:
+    paint(tmp_path / "x/0.png", seed=0)
+    paint(tmp_path / "y/photos/1.png", seed=1)
+    both = mmsearch.create(tmp_path / "both", encoder)
+    both.add(tmp_path / "x")
+    both.add(tmp_path / "y/photos")
+    before = vectors(both)
+    paint(tmp_path / "x/photos/1.png", seed=2)
+    report = both.add(tmp_path / "x")
+    assert [failure.error for failure in report.failures] == ["KeyClash"]
+    after = vectors(both)
+    assert after.keys() == before.keys()
+    for key, vector in before.items():
+        np.testing.assert_array_equal(after[key], vector)
+
+
+def test_a_parent_indexed_after_its_child_doubles_nothing(tmp_path: Path, folder: Path, encoder: FakeEncoder) -> None:
+    outside = mmsearch.create(tmp_path / "outside", encoder)
+    outside.add(folder / "a")
+    report = outside.add(folder)
+    assert (report.embedded, report.unchanged, len(outside)) == (6, 6, 12)
+    assert encoder.encoded_images == 12
+
+
+def test_captions_go_with_the_content_when_two_files_swap_names(
+    photos: mmsearch.Collection, folder: Path, tmp_path: Path
+) -> None:
+    pairs = write_captions(tmp_path / "c.csv", [("a/01.png", "a red ball"), ("a/03.png", "two dogs")])
+    photos.add(folder, captions=pairs)
+    (folder / "a/01.png").rename(folder / "a/swap")
+    (folder / "a/03.png").rename(folder / "a/01.png")
+    (folder / "a/swap").rename(folder / "a/03.png")
+    photos.add(folder)
+    assert captions_of(photos) == {"a/01.png#text=0": "two dogs", "a/03.png#text=0": "a red ball"}
+    texts = snapshot_of(photos).table(["key", "text"], modality=Modality.IMAGE).to_pylist()
+    assert {row["key"]: row["text"] for row in texts if row["text"]} == {
+        "a/01.png": "two dogs",
+        "a/03.png": "a red ball",
+    }
+
+
+def test_a_moved_picture_takes_the_captions_that_its_new_name_is_given(
+    photos: mmsearch.Collection, folder: Path, tmp_path: Path
+) -> None:
+    photos.add(folder, captions=write_captions(tmp_path / "c.csv", [("a/01.png", "old words")]))
+    (folder / "a/01.png").rename(folder / "ball.png")
+    photos.add(folder, captions=write_captions(tmp_path / "c.csv", [("ball.png", "new words")]))
+    assert captions_of(photos) == {"ball.png#text=0": "new words"}
+
+
+def test_a_folder_of_twins_can_be_renamed(photos: mmsearch.Collection, folder: Path, tmp_path: Path) -> None:
+    paint(folder / "old/1.png", seed=70)
+    shutil.copyfile(folder / "old/1.png", folder / "old/2.png")
+    photos.add(folder)
+    (folder / "old").rename(folder / "new")
+    report = photos.add(folder)
+    assert (report.embedded, report.reused, report.gone) == (0, 2, 0)
+    assert {key for key in vectors(photos) if key.startswith(("old", "new"))} == {"new/1.png", "new/2.png"}
+
+
+def test_pruning_looks_at_each_source_by_itself(tmp_path: Path, folder: Path, encoder: FakeEncoder) -> None:
+    small = tmp_path / "small"
+    paint(small / "1.png", seed=91)
+    both = mmsearch.create(tmp_path / "both", encoder)
+    both.add(folder, small)
+    (small / "1.png").unlink()
+    with pytest.raises(MassDelete, match="1 of 1 items are gone"):
+        both.add(folder, small, options=mmsearch.JobOptions(prune=True))
+    assert len(both) == 13
+
+
+def test_an_interrupted_commit_is_made_again(
+    photos: mmsearch.Collection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, calls = Store.commit, 0
+
+    def interrupted_once(*args: object, **others: object) -> Snapshot:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise KeyboardInterrupt
+        return commit(*args, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "commit", interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        photos.add(folder)
+    assert len(photos) == 12
+
+
+def test_an_encoder_that_fails_costs_nothing_that_is_encoded(folder: Path) -> None:
+    class Fragile(FakeEncoder):
+        def encode_images(self, pixels: Pixels) -> Embeddings:
+            if self.encoded_images >= 6:
+                raise RuntimeError("out of memory")
+            return super().encode_images(pixels)
+
+    photos = mmsearch.create(folder / ".mmsearch", Fragile())
+    with pytest.raises(RuntimeError, match="out of memory"):
+        photos.add(folder, options=mmsearch.JobOptions(batch_size=3))
+    assert len(photos) == 6
+
+
+def test_a_column_keeps_its_type(photos: mmsearch.Collection, folder: Path) -> None:
+    (folder / "a.csv").write_text("text,year\nsea,1990\n")
+    (folder / "b.csv").write_text("text,year\nhill,unknown\n")
+    photos.add(folder / "a.csv")
+    with pytest.raises(MediaError, match="'year' of table .*b.csv has values that are no int64"):
+        photos.add(folder / "b.csv")
+    assert snapshot_of(photos).table(["year"])["year"].to_pylist() == [1990]
+
+
+def test_another_text_column_is_read_anew(photos: mmsearch.Collection, folder: Path) -> None:
+    (folder / "a.csv").write_text("title,text\nSea,waves and wind\n")
+    photos.add(folder / "a.csv")
+    photos.add(folder / "a.csv", options=mmsearch.JobOptions(text_column="title"))
+    assert captions_of(photos) == {"a.csv#row=0": "Sea"}
+
+
+def test_captions_of_a_picture_that_cannot_be_read_are_left_out(
+    photos: mmsearch.Collection, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "bad.png").write_text("no picture")
+    photos.add(folder, captions=write_captions(tmp_path / "c.csv", [("bad.png", "lost"), ("a/01.png", "a ball")]))
+    assert captions_of(photos) == {"a/01.png#text=0": "a ball"}
+
+
+def test_a_source_whose_name_is_not_utf_8_is_known_again(tmp_path: Path, encoder: FakeEncoder) -> None:
+    odd = tmp_path / os.fsdecode(b"photos-\xff")
+    paint(odd / "1.png", seed=3)
+    outside = mmsearch.create(tmp_path / "outside", encoder)
+    outside.add(odd)
+    assert outside.add(odd).unchanged == 1
+    assert outside.search("red")[0].path == odd / "1.png"
+
+
+def test_a_table_is_removed_by_its_key(photos: mmsearch.Collection, folder: Path) -> None:
+    (folder / "a.csv").write_text("text\nsea\nhill\n")
+    photos.add(folder / "a.csv")
+    assert photos.remove(["a.csv"]) == 2
+    assert len(photos) == 0

@@ -30,6 +30,7 @@ class Shelf:
         assert key == "any.png"
         return Modality.IMAGE, self.cat
 
+    @property
     def mean_image(self) -> Embeddings:
         return np.full(ENCODER.space.dim, 0.05, np.float32)
 
@@ -45,7 +46,7 @@ def test_one_term_is_its_own_vector() -> None:
 
 def test_a_sum_is_the_normalised_weighted_sum_of_its_centred_terms() -> None:
     dog = ENCODER.encode_texts(["dog"])[0] - ENCODER.encode_texts(_PLAIN_TEXTS).mean(axis=0)
-    cat = Shelf().cat - Shelf().mean_image()
+    cat = Shelf().cat - Shelf().mean_image
     expected = 2 * dog - 0.5 * cat
     np.testing.assert_allclose(
         embed(2 * Text("dog") - 0.5 * Item("any.png")), expected / np.linalg.norm(expected), atol=1e-6
