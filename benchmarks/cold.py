@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import mmsearch
-from benchmarks.embed import lay_out
+from benchmarks.data import lay_out
 from benchmarks.record import write_record
 
 AVAILABLE = 7000

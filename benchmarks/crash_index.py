@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 import mmsearch
 from benchmarks.crash import compare, digest, run_once
-from benchmarks.embed import lay_out
+from benchmarks.data import lay_out
 from benchmarks.record import write_record
 from mmsearch.store import ShardEntry, Snapshot, Store
 from mmsearch_cli.main import main as run_command

@@ -17,7 +17,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import threading
 import time
@@ -27,22 +26,9 @@ from typing import Any
 import numpy as np
 
 import mmsearch
-from benchmarks.record import SHARED, write_record
+from benchmarks.data import lay_out
+from benchmarks.record import write_record
 from mmsearch.media import Decoded, DecodePool, DecodeTask, default_workers, walk
-
-
-def lay_out(folder: Path, pictures: int) -> None:
-    """Unpack so many photographs into ``folder``."""
-    folder.mkdir(parents=True)
-    left = pictures
-    for archive in sorted((SHARED / "flickr8k").glob("*.tar")):
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if left and member.name.endswith(".jpg"):
-                    tar.extract(member, folder, filter="data")
-                    left -= 1
-    if left:
-        raise SystemExit(f"{SHARED} holds only {pictures - left} pictures")
 
 
 def time_decoding(folder: Path, encoder: mmsearch.DualEncoder) -> tuple[float, np.ndarray]:

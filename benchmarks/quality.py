@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tarfile
 import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import mmsearch
+from benchmarks.data import lay_out_dev
 from benchmarks.record import SHARED, write_record
 
 PLAIN_QUERIES = {
@@ -48,8 +48,7 @@ PLAIN_PICTURES = sorted({*PLAIN_QUERIES.values(), "grass.png", "retina.jpg"})
 def flickr8k(scratch: Path, encoder: str) -> dict[str, Any]:
     """The report of `Collection.evaluate` on the dev split."""
     folder = scratch / "flickr8k"
-    with tarfile.open(SHARED / "flickr8k/dev-000.tar") as tar:
-        tar.extractall(folder, [m for m in tar if m.name.endswith(".jpg")], filter="data")
+    lay_out_dev(folder)
     photos, _ = mmsearch.index(folder, encoder=encoder)
     return photos.evaluate(SHARED / "flickr8k/dev.csv").to_json()
 
