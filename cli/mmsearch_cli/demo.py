@@ -30,17 +30,14 @@ def demo(
         with progress_bar("item") as progress:
             photos, report = mmsearch.index(to, captions=captions, progress=progress)
         say(f"{report.embedded} embedded, {report.unchanged} unchanged in {report.seconds:.1f} s")
-        cat, coffee = mmsearch.Picture(to / "chelsea.png"), mmsearch.Picture(to / "coffee.png")
         cup = mmsearch.Text("a hot drink in a cup")
-        riding = mmsearch.Picture(to / "motorcycle_left.png") + mmsearch.Text("an animal that people ride")
+        moon, coffee = mmsearch.Picture(to / "moon.png"), mmsearch.Picture(to / "coffee.png")
+        both = mmsearch.Picture(to / "horse.png") + mmsearch.Text("engine and wheels")
         results = {
-            cup: ("a sentence finds pictures: a hot drink in a cup", photos.search(cup, k=3)),
-            cat: ("a picture finds pictures: chelsea.png", photos.search(cat, k=3)),
-            coffee: ("a picture finds sentences: coffee.png", photos.search(coffee, k=3, modality="text")),
-            riding: (
-                "picture and sentence together: motorcycle_left.png + an animal that people ride",
-                photos.search(riding, k=3),
-            ),
+            cup: ('a sentence finds pictures: "a hot drink in a cup"', photos.search(cup, k=4)),
+            moon: ("a picture finds pictures: moon.png", photos.search(moon, k=4)),
+            coffee: ("a picture finds sentences: coffee.png", photos.search(coffee, k=4, modality="text")),
+            both: ('picture and sentence together: horse.png + "engine and wheels"', photos.search(both, k=4)),
         }
         for title, hits in results.values():
             print(title)
@@ -49,7 +46,7 @@ def demo(
         page = to / "demo.html"
         mmsearch.write_contact_sheet(page, {query: hits for query, (_, hits) in results.items()}, title="mmsearch demo")
     say(f"the same as a page: {page}")
-    say(f'now your own: mmsearch search -c {to} "a rocket", or mmsearch index YOUR_FOLDER')
+    say(f'now your own: mmsearch search -c {to} "a cat", or mmsearch index YOUR_FOLDER')
 
 
 def _lay_out(folder: Path) -> Path:

@@ -115,6 +115,11 @@ def test_demo_shows_four_searches(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("skimage")
     done = run("demo")
     assert done.returncode == 0, done.stderr
+    firsts = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith(("1 ", "2 "))]
+    assert firsts[0] == "coffee.png"
+    assert firsts[2:4] == ["moon.png", "hubble_deep_field.jpg"]
+    assert "A cup of black coffee" in done.stdout
+    assert firsts[-2:] == ["horse.png", "motorcycle_left.png"]
     page = (tmp_path / "mmsearch-demo/demo.html").read_text()
     assert page.count("<section>") == 4
     assert run("demo").returncode == 0

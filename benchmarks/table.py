@@ -1,0 +1,92 @@
+"""The README's table, from the newest record of each benchmark.
+
+python -m benchmarks.table
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def newest(question: str) -> dict[str, Any]:
+    """The last record of one benchmark."""
+    record: dict[str, Any] = json.loads((RESULTS / f"{question}.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    return record
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """What was asked, what was measured, and which module asked."""
+    quality, embed, cold, store, index, subtract = map(
+        newest, ("quality", "embed", "cold", "crash", "crash_index", "subtract")
+    )
+    t2i, i2t = quality["flickr8k_dev"]["t2i"], quality["flickr8k_dev"]["i2t"]
+    memory = list(embed["peak_rss_mb"].items())
+    return [
+        (
+            "`mini`, a sentence finds its picture among 1,000 (Flickr8k dev): hit rate @1, @5, @10",
+            _rates(t2i),
+            "quality",
+        ),
+        ("`mini`, a picture finds one of its sentences among 5,000: hit rate @1, @5, @10", _rates(i2t), "quality"),
+        (
+            f"`mini`, {len(quality['plain_ranks'])} plain queries on {quality['plain_pictures']} photographs "
+            "from elsewhere",
+            f"{quality['plain_first']} find the one that was meant first",
+            "quality",
+        ),
+        (
+            f"indexing {embed['pictures']:,} photographs with `mini`, beside the encoder alone",
+            f"{_median(embed['whole_per_s']):.0f}/s, {_median(embed['encode_per_s']):.0f}/s "
+            f"({embed['share_of_limit']:.0%} of the limit)",
+            "embed",
+        ),
+        (
+            f"peak memory at {memory[0][0]} and {int(memory[1][0]):,} photographs, decoders included",
+            f"{memory[0][1]:.0f} MB, {memory[1][1]:.0f} MB",
+            "embed",
+        ),
+        (
+            f"one search from nothing, {cold['pictures']:,} pictures; `mmsearch --help`",
+            f"{cold['search']['median_s']:.2f} s; {cold['help']['median_s']:.2f} s",
+            "cold",
+        ),
+        (
+            f"{index['rounds']} runs of `mmsearch index`, {index['killed']} killed with -9: acknowledged rows lost, "
+            "pictures twice",
+            f"{index['after_next_run']['lost']}, {index['after_next_run']['doubled_keys']} "
+            f"(of {index['after_next_run']['acknowledged']:,})",
+            "crash_index",
+        ),
+        (
+            f"{store['bits']['flips']} single flipped bits in a collection's files: named by `verify`",
+            f"{store['bits']['named']}",
+            "crash",
+        ),
+        (
+            f'top {subtract["k"]} of "dog" and of "dog - grass", 12 such pairs: pictures that show what was subtracted',
+            f"{subtract['word_alone']['shows_unwanted']:.1f}, {subtract['subtracted']['shows_unwanted']:.1f}",
+            "subtract",
+        ),
+    ]
+
+
+def render() -> str:
+    """The table in Markdown."""
+    lines = ["| what | measured | `python -m benchmarks.…` |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {what} | {measured} | `{module}` |" for what, measured, module in rows())])
+
+
+def _rates(direction: dict[str, float]) -> str:
+    return ", ".join(f"{direction[f'hit_rate@{k}']:.3f}".lstrip("0") for k in (1, 5, 10))
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+if __name__ == "__main__":
+    print(render())

@@ -1,0 +1,39 @@
+"""The README is held to the program and to the records."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import table
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_is_that_of_the_newest_records() -> None:
+    assert table.render() in README
+
+
+def test_every_command_and_option_is_one_the_program_has() -> None:
+    words = re.findall(r"mmsearch (index|search|info|verify|repair|remove|encoders|eval|demo)([^`\n]*)", README)
+    assert {command for command, _ in words} >= {"index", "search", "demo"}
+    for command in sorted({command for command, _ in words}):
+        shown = subprocess.run(
+            [sys.executable, "-m", "mmsearch_cli", command, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for option in {option for name, rest in words if name == command for option in re.findall(r"--[a-z]+", rest)}:
+            assert option in shown, f"README gives {command} {option}"
+
+
+def test_the_lines_that_set_everything_up_are_there() -> None:
+    assert 'python -m pip install ".[cpu,demo]" && mmsearch demo' in README
+    assert 'python -m pip install -e ".[cpu,test]" && python -m pytest' in README
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)\)", README))
+def test_linked_files_are_there(target: str) -> None:
+    assert (Path(__file__).parents[1] / target).exists()
