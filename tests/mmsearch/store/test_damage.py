@@ -276,7 +276,8 @@ def test_a_key_that_is_live_twice_is_damage(store: Store, monkeypatch: pytest.Mo
         patch.setattr(commit, "doubled_keys", lambda *_: [])
         add(store, ["a", "b"])
         add(store, ["b"])
-    assert [damage.message for damage in store.verify()] == ["items 1 and 2 have the same key 'b'"]
+    (damage,) = store.verify()
+    assert damage.message == f"{damage.path}: items 1 and 2 have the same key 'b'"
     store.repair(adopt=False, now=NOW)
     assert store.verify() == []
     assert store.snapshot().table(["id"])["id"].to_pylist() == [0, 2]
