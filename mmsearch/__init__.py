@@ -8,7 +8,7 @@
 """
 
 from mmsearch import errors
-from mmsearch.collection import Collection, Info, create, find, index, open, verify  # noqa: A004 - users write mmsearch.open
+from mmsearch.collection import Collection, Info
 from mmsearch.embedding import IndexReport, JobOptions, Progress
 from mmsearch.encoders import (
     DualEncoder,
@@ -20,6 +20,7 @@ from mmsearch.encoders import (
 from mmsearch.errors import MmsearchError
 from mmsearch.evaluation import DirectionReport, Report
 from mmsearch.media import Limits
+from mmsearch.opening import create, find, index, open, verify  # noqa: A004 - users write mmsearch.open
 from mmsearch.search import Hit, Hits, Item, Neighbors, Picture, Query, Text, parse_query, write_contact_sheet
 from mmsearch.store import Damage, Modality, RepairReport
 

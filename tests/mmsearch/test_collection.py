@@ -33,7 +33,18 @@ def photos(folder: Path) -> mmsearch.Collection:
 
 def test_public_names_are_those_of_all() -> None:
     public = {name for name in vars(mmsearch) if not name.startswith("_")}
-    rooms = {"arrays", "collection", "embedding", "encoders", "evaluation", "media", "search", "store", "training"}
+    rooms = {
+        "arrays",
+        "collection",
+        "embedding",
+        "encoders",
+        "evaluation",
+        "media",
+        "opening",
+        "search",
+        "store",
+        "training",
+    }
     assert public - rooms == set(mmsearch.__all__)
     assert mmsearch.__all__ == sorted(mmsearch.__all__)
 
