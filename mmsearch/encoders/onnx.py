@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 ENCODER_FILES = ("image.onnx", "text.onnx", "tokenizer.json")
 _TEXT_BATCH = 64
-_IMAGE_BATCH = 32
+_IMAGE_BATCH = 8
 """Rows in one run of a graph: past these, throughput no longer grows and memory does."""
 
 
