@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
@@ -40,12 +41,12 @@ def rows() -> list[tuple[str, str, str]]:
         ),
         (
             f"indexing {embed['pictures']:,} photographs with `mini`, beside the encoder alone",
-            f"{_median(embed['whole_per_s']):.0f}/s, {_median(embed['encode_per_s']):.0f}/s "
+            f"{median(embed['whole_per_s']):.0f}/s, {median(embed['encode_per_s']):.0f}/s "
             f"({embed['share_of_limit']:.0%} of the limit)",
             "embed",
         ),
         (
-            f"peak memory at {memory[0][0]} and {int(memory[1][0]):,} photographs, decoders included",
+            f"peak memory at {int(memory[0][0]):,} and {int(memory[1][0]):,} photographs, decoders included",
             f"{memory[0][1]:.0f} MB, {memory[1][1]:.0f} MB",
             "embed",
         ),
@@ -82,10 +83,6 @@ def render() -> str:
 
 def _rates(direction: dict[str, float]) -> str:
     return ", ".join(f"{direction[f'hit_rate@{k}']:.3f}".lstrip("0") for k in (1, 5, 10))
-
-
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
 
 
 if __name__ == "__main__":
