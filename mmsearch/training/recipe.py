@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,6 +175,7 @@ def picture_of_text(captioned: Captioned) -> npt.NDArray[np.int64]:
 
 
 def _session(tower: PictureTower) -> Any:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # its wheels send usage data home otherwise
     import onnxruntime
 
     size = PREPROCESSING.size
