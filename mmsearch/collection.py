@@ -16,7 +16,7 @@ from mmsearch.encoders import DualEncoder, EmbeddingSpace, load_encoder
 from mmsearch.errors import EncoderMismatch, MediaError, NotFound, QueryError
 from mmsearch.evaluation import Report, evaluate_pairs
 from mmsearch.media import Limits, match_keys, read_pairs
-from mmsearch.search import DEFAULT_K, Hits, Neighbors, Query, Searcher, embed_queries, matching_ids
+from mmsearch.search import DEFAULT_K, Hits, Neighbors, Query, Searcher, embed_queries, file_key, matching_ids
 from mmsearch.store import Damage, Modality, RepairReport, Store
 
 logger = logging.getLogger(__name__)
@@ -191,17 +191,17 @@ class Collection:
         Raises:
             NotFound: a key is not in the collection; nothing is removed then.
         """
-        snapshot = self._store.snapshot()
-        table = snapshot.table(["id", "key"])
         if isinstance(keys, str):
             raise TypeError(f"keys is the string {keys!r}; give a list of keys")
-        wanted = set(keys)
-        found = dict(zip(table["key"].to_pylist(), table["id"].to_pylist(), strict=True))
-        files = {key.rpartition("#")[0] for key in found}
+        snapshot = self._store.snapshot()
+        ids_of: dict[str, list[int]] = {}
+        for row in snapshot.table(["id", "key", "modality"]).to_pylist():
+            for name in {row["key"], file_key(row["key"], row["modality"])}:
+                ids_of.setdefault(name, []).append(row["id"])
         for key in keys:
-            if key not in found and key not in files:
+            if key not in ids_of:
                 raise NotFound(f"no item has the key {key!r}; `mmsearch search --json` shows keys", Path(key))
-        ids = [id_ for key, id_ in found.items() if key in wanted or key.rpartition("#")[0] in wanted]
+        ids = sorted({id_ for key in keys for id_ in ids_of[key]})
         with self._store.lock():
             self._store.commit(snapshot, remove=ids)
         return len(ids)

@@ -6,7 +6,7 @@ from mmsearch.search.filters import matching_ids
 from mmsearch.search.hits import Hit, Hits
 from mmsearch.search.parse import parse_query
 from mmsearch.search.query import Item, Picture, Query, Text
-from mmsearch.search.searcher import DEFAULT_K, Neighbors, Searcher
+from mmsearch.search.searcher import DEFAULT_K, Neighbors, Searcher, file_key
 
 __all__ = [
     "DEFAULT_K",
@@ -19,6 +19,7 @@ __all__ = [
     "Searcher",
     "Text",
     "embed_queries",
+    "file_key",
     "matching_ids",
     "parse_query",
     "write_contact_sheet",

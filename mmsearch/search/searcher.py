@@ -74,7 +74,7 @@ class Searcher:
                     score=float(score),
                     id=row["id"],
                     key=row["key"],
-                    path=path_of(row["source"], _file_key(row["key"], row["modality"]), self._home),
+                    path=path_of(row["source"], file_key(row["key"], row["modality"]), self._home),
                     modality=Modality(row["modality"]),
                     text=row["text"],
                 )
@@ -118,6 +118,6 @@ class Searcher:
         return ids[wanted], FlatIndex.build(stored[wanted].astype(np.float32))
 
 
-def _file_key(key: str, modality: str) -> str:
+def file_key(key: str, modality: str) -> str:
     """The key of the file an item lies in: a text's key is that of its file, ``#``, and its place there."""
     return key.rpartition("#")[0] if modality == Modality.TEXT else key

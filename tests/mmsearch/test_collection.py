@@ -218,3 +218,18 @@ def test_misuse_is_said(photos: mmsearch.Collection) -> None:
         photos.remove("0.png")
     with pytest.raises(TypeError, match="unsupported operand"):
         mmsearch.Text("dog") + "cat"  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("key", ["", "#", ".", "0"])
+def test_a_key_that_names_nothing_removes_nothing(photos: mmsearch.Collection, key: str) -> None:
+    with pytest.raises(NotFound, match="no item has the key"):
+        photos.remove([key])
+    assert len(photos) == 12
+
+
+def test_a_name_with_a_hash_is_no_table(photos: mmsearch.Collection, folder: Path) -> None:
+    paint(folder / "cat#1.png", seed=40)
+    photos.add(folder)
+    with pytest.raises(NotFound):
+        photos.remove(["cat"])
+    assert photos.remove(["cat#1.png"]) == 1
