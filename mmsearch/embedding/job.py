@@ -91,13 +91,7 @@ class _Job:
         self._report = report
         self._snapshot: Snapshot = store.snapshot()
         self._preprocessing = encoder.space.preprocessing
-        self.writer = ShardWriter(
-            store,
-            encoder,
-            report,
-            shard_rows=options.shard_rows,
-            commit_seconds=options.commit_seconds,
-        )
+        self.writer = ShardWriter(store, self._snapshot, encoder, options, report)
 
     def run(self, paths: Sequence[Path], pairs: Sequence[Pair]) -> None:
         roots = known_roots(self._snapshot)

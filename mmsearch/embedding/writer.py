@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmsearch.arrays import Embeddings, Pixels, StoredEmbeddings
+from mmsearch.embedding.options import JobOptions
 from mmsearch.embedding.report import IndexReport, Step
 from mmsearch.encoders import DualEncoder
 from mmsearch.media import Failure, Stage
@@ -51,24 +52,20 @@ class _Pending:
 
 
 class ShardWriter:
-    """Encodes in batches and commits a shard each ``shard_rows`` rows or ``commit_seconds`` seconds."""
+    """Encodes in batches and commits a shard each ``shard_rows`` rows or ``commit_seconds`` seconds.
+
+    Items that are copied are those of ``base``, the snapshot that the job was planned on.
+    """
 
     def __init__(
-        self,
-        store: Store,
-        encoder: DualEncoder,
-        report: IndexReport,
-        *,
-        shard_rows: int,
-        commit_seconds: float,
+        self, store: Store, base: Snapshot, encoder: DualEncoder, options: JobOptions, report: IndexReport
     ) -> None:
         self._store = store
+        self._base = base
         self._encoder = encoder
+        self._options = options
         self._report = report
-        self._shard_rows = shard_rows
-        self._commit_seconds = commit_seconds
-        self._base = store.snapshot()
-        self._latest = self._base
+        self._latest = base
         self._job = str(uuid.uuid4())
         self._pending = _Pending()
         self._last_commit = time.monotonic()
@@ -127,13 +124,13 @@ class ShardWriter:
         self._report.failures_file = entry.path_in(self._store.path)
 
     @contextmanager
-    def timed(self, stage: Step) -> Iterator[None]:
-        """Book the time inside as time spent on ``stage``."""
+    def timed(self, step: Step) -> Iterator[None]:
+        """Book the time inside as time spent on ``step``."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            self._report.spent[stage] += time.perf_counter() - start
+            self._report.spent[step] += time.perf_counter() - start
 
     def _accept(self, rows: Sequence[Row], embeddings: Embeddings) -> None:
         norms = np.linalg.norm(embeddings, axis=1)
@@ -151,7 +148,7 @@ class ShardWriter:
 
     def _commit_if_due(self) -> None:
         waited = time.monotonic() - self._last_commit
-        if len(self._pending) >= self._shard_rows or waited >= self._commit_seconds:
+        if len(self._pending) >= self._options.shard_rows or waited >= self._options.commit_seconds:
             self.commit()
 
     def _shard_table(self, pending: _Pending) -> pa.Table:
