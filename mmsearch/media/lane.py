@@ -6,6 +6,7 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -156,8 +157,10 @@ class Lane:
                 raise PoolClosedError from lost
             outcome = _failure(job.task, Reason(stage=Stage.DECODE, error=lost.kind, message=str(lost)))
             worker = self._start()
-            for waiting in list(self._window)[1:]:
-                worker.send(waiting.request)
+            # The first of them may cost this worker too, before the others are sent: the next _settle sees to that.
+            with suppress(BrokenPipeError):
+                for waiting in list(self._window)[1:]:
+                    worker.send(waiting.request)
         self._window.popleft()
         job.future.set_result(outcome)
         return worker
