@@ -399,3 +399,36 @@ def test_pool_refuses_no_workers(preprocessing: Preprocessing) -> None:
     with pytest.raises(ValueError, match="workers is 0"):
         DecodePool(preprocessing, workers=0)
     assert 1 <= default_workers() <= 32
+
+
+def test_a_successor_that_dies_while_requests_are_sent_again_costs_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmsearch.media import Interpolation, ResizeMode, lane, process
+
+    paths = [tmp_path / f"{number}.png" for number in range(4)]
+    for path in paths:
+        Image.new("RGB", (16, 16), "red").save(path)
+    sent: list[int] = []
+    send = process.WorkerProcess.send
+
+    def dying(worker: process.WorkerProcess, request: bytes) -> None:
+        sent.append(worker.pid)
+        if len(sent) in (3, 4):  # the last of the first window, and the first that goes to the successor
+            worker.kill()
+            if len(sent) == 4:
+                raise BrokenPipeError
+        send(worker, request)
+
+    monkeypatch.setattr(lane.WorkerProcess, "send", dying)
+    preprocessing = Preprocessing(
+        size=8,
+        resize_mode=ResizeMode.SQUASH,
+        interpolation=Interpolation.BILINEAR,
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+    )
+    with DecodePool(preprocessing, workers=1) as pool:
+        outcomes = list(pool.map([DecodeTask(path=path, key=path.name) for path in paths]))
+    assert len(outcomes) == 4
+    assert isinstance(outcomes[-1], Decoded)
