@@ -16,7 +16,7 @@ from mmsearch.encoders import DualEncoder, EmbeddingSpace, load_encoder
 from mmsearch.errors import EncoderMismatch, MediaError, NotFound, QueryError
 from mmsearch.evaluation import Report, evaluate_pairs
 from mmsearch.media import Limits, match_keys, read_pairs
-from mmsearch.search import DEFAULT_K, Hits, Neighbors, Query, Searcher, embed_queries, file_key, matching_ids
+from mmsearch.search import DEFAULT_K, Hits, Neighbors, Query, Searcher, Text, embed_queries, file_key, matching_ids
 from mmsearch.store import Damage, Modality, RepairReport, Store
 
 logger = logging.getLogger(__name__)
@@ -156,7 +156,10 @@ class Collection:
         vectors = embed_queries([query], self.encoder, searcher, Limits())
         wanted = _modality(modality) if modality else self._default_modality(searcher)
         most = max(1, searcher.snapshot.counts().get(wanted, 0))  # a k beyond it means "all"
-        return searcher.hits(searcher.search_many(vectors, min(k, most), wanted, among=among))
+        found = searcher.search_many(vectors, min(k, most), wanted, among=among)
+        there = found.ids[0] >= 0
+        hits = searcher.hits(found.ids[0][there], found.scores[0][there])
+        return Hits(hits, Text(query) if isinstance(query, str) else query)
 
     def search_many(
         self,

@@ -53,12 +53,25 @@ class FlatIndex:
         """Width of a vector."""
         return int(self._embeddings.shape[1])
 
-    def search(self, queries: Matrix, k: int) -> Neighbors:
+    def vectors(self, row_ids: RowIds) -> Matrix:
+        """``(n, dim)`` float32, the rows asked for in their order."""
+        rows: Matrix = self._embeddings[row_ids]
+        return rows
+
+    def mean(self) -> Matrix:
+        """``(dim,)`` float32 mean of all rows; zeros when there are none."""
+        if not len(self):
+            return np.zeros(self.dim, np.float32)
+        mean: Matrix = self._embeddings.mean(axis=0)
+        return mean
+
+    def search(self, queries: Matrix, k: int, *, among: RowIds | None = None) -> Neighbors:
         """The k rows with the largest inner product, for each query.
 
         Args:
             queries: ``(n_queries, dim)`` float32; n_queries may be 0.
             k: 1 or more; where it exceeds the number of rows, -1 and -inf fill the end.
+            among: ``(n,)`` row ids, ascending; only these are compared, all of them.
 
         Returns:
             Sorted by score descending, then row id ascending, also at the k-th place. A query's answer does
@@ -68,6 +81,9 @@ class FlatIndex:
             InvalidVectors: another width, shape or dtype, or NaN or infinite values.
             InvalidK: k is below 1, or beyond the number of rows by more than a million.
         """
+        if among is not None:
+            found = FlatIndex(self._embeddings[among], self._max_norm).search(queries, k)
+            return found.renamed(among)
         _norms(queries, "queries")
         if queries.shape[1] != self.dim:
             raise InvalidVectors(

@@ -48,6 +48,11 @@ class Neighbors:
             np.full((n_queries, k), -np.inf, dtype=np.float32),
         )
 
+    def renamed(self, names: RowIds) -> Neighbors:
+        """The same rows under other numbers: ``names[i]``, an ``(n,)`` int64 array, in place of i."""
+        missing = self.row_ids < 0
+        return Neighbors(np.where(missing, -1, names[self.row_ids]) if len(names) else self.row_ids, self.scores)
+
 
 def rank(scores: Scores, k: int) -> Neighbors:
     """Sort all scores and keep the best k of each query.

@@ -11,11 +11,12 @@ import numpy as np
 from mmsearch.arrays import Embeddings, Ids, Scores
 from mmsearch.errors import MissingPackage, QueryError
 from mmsearch.media import path_of
-from mmsearch.search.hits import Hit, Hits
+from mmsearch.search.hits import Hit
 from mmsearch.store import Modality, Snapshot
 from mmsearch_indexes import FaissMissing, FlatIndex, VectorIndexError
 
 DEFAULT_K = 10
+_SAMPLE = 2048
 _COLUMNS = ("id", "key", "source", "modality", "text")
 
 
@@ -53,33 +54,42 @@ class Searcher:
             MissingPackage: faiss is not installed.
         """
         try:
-            ids, index = self._index(modality) if among is None else self._part(modality, among)
-            found = index.search(queries, k)
+            ids, index = self._index(modality)
+            rows = None if among is None else np.flatnonzero(np.isin(ids, among))
+            found = index.search(queries, k, among=rows).renamed(ids)
         except FaissMissing as err:
             raise MissingPackage("faiss", "cpu") from err
         except VectorIndexError as err:
             raise QueryError(str(err)) from err
-        missing = found.row_ids < 0
-        return Neighbors(np.where(missing, -1, ids[found.row_ids]) if len(ids) else found.row_ids, found.scores)
+        return Neighbors(found.row_ids, found.scores)
 
-    def hits(self, neighbors: Neighbors, query: int = 0) -> Hits:
-        """What stands behind the ids of one query, as ``Hit`` objects."""
-        found = neighbors.ids[query] >= 0
-        ids, scores = neighbors.ids[query][found], neighbors.scores[query][found]
+    def vectors_of(self, ids: Ids, modality: Modality) -> Embeddings:
+        """``(n, dim)`` float32 vectors of live items of one modality, in the order asked for."""
+        known, index = self._index(modality)
+        return index.vectors(np.searchsorted(known, ids))
+
+    def sample(self, modality: Modality) -> Embeddings:
+        """``(m, dim)`` float32 vectors of up to 2,048 random items of one modality, the same ones each time."""
+        known, index = self._index(modality)
+        if len(known) <= _SAMPLE:
+            return index.vectors(np.arange(len(known)))
+        return index.vectors(np.sort(np.random.default_rng(0).choice(len(known), _SAMPLE, replace=False)))
+
+    def hits(self, ids: Ids, scores: Scores) -> tuple[Hit, ...]:
+        """What stands behind the ids of one query."""
         rows = self.snapshot.rows(ids, _COLUMNS).to_pylist()
-        return Hits(
-            tuple(
-                Hit(
-                    rank=rank,
-                    score=float(score),
-                    id=row["id"],
-                    key=row["key"],
-                    path=path_of(row["source"], file_key(row["key"], row["modality"]), self._home),
-                    modality=Modality(row["modality"]),
-                    text=row["text"],
-                )
-                for rank, (score, row) in enumerate(zip(scores, rows, strict=True), start=1)
+        return tuple(
+            Hit(
+                rank=rank,
+                score=float(score),
+                relevance=None,
+                id=row["id"],
+                key=row["key"],
+                path=path_of(row["source"], file_key(row["key"], row["modality"]), self._home),
+                modality=Modality(row["modality"]),
+                text=row["text"],
             )
+            for rank, (score, row) in enumerate(zip(scores, rows, strict=True), start=1)
         )
 
     def vector_of(self, key: str) -> tuple[Modality, Embeddings]:
@@ -100,22 +110,14 @@ class Searcher:
     @cached_property
     def mean_image(self) -> Embeddings:
         """``(dim,)`` float32 mean of all pictures' vectors; zeros when there are none."""
-        _, stored = self.snapshot.embeddings(Modality.IMAGE)
-        mean: Embeddings = (
-            stored.mean(axis=0, dtype=np.float32) if len(stored) else np.zeros(self.snapshot.dim, np.float32)
-        )
-        return mean
+        _, index = self._index(Modality.IMAGE)
+        return index.mean()
 
     def _index(self, modality: Modality) -> tuple[Ids, FlatIndex]:
         if modality not in self._indexes:
             ids, stored = self.snapshot.embeddings(modality)
             self._indexes[modality] = (ids, FlatIndex.build(stored.astype(np.float32)))
         return self._indexes[modality]
-
-    def _part(self, modality: Modality, among: Ids) -> tuple[Ids, FlatIndex]:
-        ids, stored = self.snapshot.embeddings(modality)
-        wanted = np.isin(ids, among)
-        return ids[wanted], FlatIndex.build(stored[wanted].astype(np.float32))
 
 
 def file_key(key: str, modality: str) -> str:

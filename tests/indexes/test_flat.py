@@ -49,6 +49,24 @@ def test_flat_index_agrees_with_matrix_product(k: int, n_queries: int) -> None:
     assert_equal(FlatIndex.build(embeddings).search(queries, k), exact(embeddings, queries, k))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 1.0])
+def test_a_search_among_some_rows_agrees_with_the_search_of_a_matrix_of_just_these(share: float) -> None:
+    embeddings, queries = with_copies(2000, 48, 900), unit_rows(5, 48, seed=3)
+    among = np.flatnonzero(np.random.default_rng(4).random(2000) < share)
+    found = FlatIndex.build(embeddings).search(queries, 10, among=among)
+    expected = exact(embeddings[among], queries, 10)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_array_equal(found.row_ids, np.append(among, -1)[expected.row_ids])
+
+
+def test_rows_and_their_mean_come_back_as_they_went_in() -> None:
+    embeddings = unit_rows(50, 8)
+    index = FlatIndex.build(embeddings)
+    np.testing.assert_array_equal(index.vectors(np.array([7, 0, 7])), embeddings[[7, 0, 7]])
+    np.testing.assert_allclose(index.mean(), embeddings.mean(axis=0), atol=1e-7)
+    assert not FlatIndex.build(embeddings[:0]).mean().any()
+
+
 @pytest.mark.parametrize("n_distinct", [1, 2, 40, 700])
 def test_equal_vectors_come_in_the_order_of_their_row_ids(n_distinct: int) -> None:
     embeddings, queries = with_copies(3000, 48, n_distinct), unit_rows(33, 48, seed=9)

@@ -104,7 +104,7 @@ def test_pictures_are_sought_unless_there_are_only_texts(photos: mmsearch.Collec
 
 def test_hits_become_a_table(photos: mmsearch.Collection) -> None:
     table = photos.search("red", k=3).to_arrow()
-    assert table.column_names == ["rank", "score", "id", "key", "path", "modality", "text"]
+    assert table.column_names == ["rank", "score", "relevance", "id", "key", "path", "modality", "text", "copies"]
     assert table["rank"].to_pylist() == [1, 2, 3]
 
 
