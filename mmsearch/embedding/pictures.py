@@ -113,6 +113,7 @@ class PictureJob:
             sha256=decoded.sha256,
             width=decoded.width,
             height=decoded.height,
+            exif=decoded.exif,
             replaces=(held.id,) if held else (),
         )
 

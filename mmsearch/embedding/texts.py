@@ -102,9 +102,9 @@ def fit_columns(columns: pa.Table, snapshot: Snapshot, file: Path) -> pa.Table:
         raise MediaError(f"table {file} has two columns of one name among {', '.join(names)}; rename one")
     fitted = columns.rename_columns(names)
     for position, name in enumerate(names):
-        if name not in snapshot.columns:
+        known = snapshot.types.get(name)
+        if known is None:
             continue
-        known = snapshot.table([name]).schema.field(name).type
         try:
             fitted = fitted.set_column(position, name, fitted[name].cast(known))
         except pa.ArrowException as err:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +17,10 @@ from mmsearch.arrays import Embeddings, Pixels, StoredEmbeddings
 from mmsearch.embedding.options import JobOptions
 from mmsearch.embedding.report import IndexReport, Step
 from mmsearch.encoders import DualEncoder
-from mmsearch.media import Failure, Stage
-from mmsearch.store import Modality, Snapshot, Store, item_schema
+from mmsearch.media import Exif, Failure, Stage
+from mmsearch.store import EXIF_SCHEMA, Modality, Snapshot, Store, item_schema
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class Row:
     sha256: bytes
     width: int | None = None
     height: int | None = None
+    exif: Exif | None = None
+    """Of a picture that was read; a copy has its donor's."""
     extra: pa.Table | None = None
     """The user's own columns, one row; all rows between two commits have the same ones."""
     replaces: tuple[int, ...] = ()
@@ -83,7 +89,10 @@ class ShardWriter:
         self._accept(rows, embeddings)
 
     def add_copies(self, copies: Sequence[tuple[Row, int]]) -> None:
-        """Write rows with the vector and the size of the items beside them, all in one commit."""
+        """Write rows with the vector of the items beside them, all in one commit.
+
+        A picture also takes the size and all further columns of its donor: its content is the same.
+        """
         self._pending.copies.extend(copies)
         self._commit_if_due()
 
@@ -156,7 +165,7 @@ class ShardWriter:
         if pending.rows:
             parts.append(self._fresh_table(pending.rows, np.stack(pending.vectors)))
         if pending.copies:
-            parts.append(_copied_table(self._base, pending.copies))
+            parts += _copied_tables(self._base, pending.copies)
         table = pa.concat_tables(parts, promote_options="default")
         first = self._store.reserve_ids(table.num_rows)
         ids = pa.array(np.arange(first, first + table.num_rows))
@@ -183,7 +192,28 @@ class ShardWriter:
         flat = pa.array(vectors.ravel())
         arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=schema.field("embedding").type))
         table = pa.Table.from_arrays(arrays, schema=schema)
+        if any(row.exif for row in rows):
+            for column in self._exif_columns:
+                noted = [getattr(row.exif, column.name, None) for row in rows]
+                table = table.append_column(column, pa.array(noted, column.type))
         return _with_extra(table, rows)
+
+    @cached_property
+    def _exif_columns(self) -> list[pa.Field]:
+        """Those of ``EXIF_SCHEMA``, but for names that a table took for something else before there was EXIF."""
+        columns = []
+        for column in EXIF_SCHEMA:
+            found = self._base.types[column.name]
+            if found == column.type:
+                columns.append(column)
+            else:
+                logger.warning(
+                    "column %r of this collection is %s, from a table; the %r that cameras note is left out",
+                    column.name,
+                    found,
+                    column.name,
+                )
+        return columns
 
 
 def _with_extra(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
@@ -195,17 +225,29 @@ def _with_extra(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
     return table
 
 
-def _copied_table(base: Snapshot, copies: Sequence[tuple[Row, int]]) -> pa.Table:
-    """The donors' rows with what the copies say of themselves put over them; columns of the user's own are theirs."""
-    table = base.rows([donor for _, donor in copies], item_schema(base.dim).names)
+def _copied_tables(base: Snapshot, copies: Sequence[tuple[Row, int]]) -> Iterator[pa.Table]:
+    """The donors' rows with what the copies say of themselves put over them.
+
+    Columns beyond the common ones go with a picture; a text has those of the table it stands in now.
+    """
+    common = item_schema(base.dim).names
+    pictures = [copy for copy in copies if copy[0].modality is Modality.IMAGE]
+    texts = [copy for copy in copies if copy[0].modality is not Modality.IMAGE]
+    for part, columns in ((pictures, base.columns), (texts, common)):
+        if part:
+            donors = base.rows([donor for _, donor in part], columns)
+            yield _renamed(donors, [row for row, _ in part])
+
+
+def _renamed(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
     said = {
-        "key": [row.key for row, _ in copies],
-        "source": [row.source for row, _ in copies],
-        "text": [row.text for row, _ in copies],
-        "bytes": [row.size_bytes for row, _ in copies],
-        "mtime_ns": [row.mtime_ns for row, _ in copies],
+        "key": [row.key for row in rows],
+        "source": [row.source for row in rows],
+        "text": [row.text for row in rows],
+        "bytes": [row.size_bytes for row in rows],
+        "mtime_ns": [row.mtime_ns for row in rows],
     }
     for name, values in said.items():
-        position = table.schema.get_field_index(name)
-        table = table.set_column(position, table.schema.field(name), pa.array(values, table.schema.field(name).type))
-    return _with_extra(table, [row for row, _ in copies])
+        column = table.schema.field(name)
+        table = table.set_column(table.schema.get_field_index(name), column, pa.array(values, column.type))
+    return _with_extra(table, rows)

@@ -1,6 +1,7 @@
 """Sources to items, bytes to RGB pixels, within limits."""
 
 from mmsearch.media.decode import decode_picture, load_picture
+from mmsearch.media.exif import Exif
 from mmsearch.media.failures import Failure, Stage
 from mmsearch.media.keys import match_keys
 from mmsearch.media.limits import Limits
@@ -18,6 +19,7 @@ __all__ = [
     "DecodePool",
     "DecodeTask",
     "Decoded",
+    "Exif",
     "Failure",
     "Interpolation",
     "Limits",

@@ -10,6 +10,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mmsearch.errors import MediaError, NotFound
 from mmsearch.media.colour import to_rgb
+from mmsearch.media.exif import Exif, read_exif
 from mmsearch.media.failures import one_line
 from mmsearch.media.limits import DEFAULT_LIMITS, Limits
 from mmsearch.media.reading import read_file
@@ -33,12 +34,13 @@ _DRAFT_FACTOR = 2  # resizing from twice the target is antialiased as well as fr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A decoded picture, perhaps scaled down, and the size of the upright original."""
+    """A decoded picture, perhaps scaled down, the size of the upright original, and what its camera noted."""
 
     image: Image.Image
     """Mode RGB."""
     width: int
     height: int
+    exif: Exif
 
 
 def decode_picture(data: bytes, *, limits: Limits = DEFAULT_LIMITS, min_side: int | None = None) -> Image.Image:
@@ -77,7 +79,7 @@ def load_picture(path: Path, *, limits: Limits = DEFAULT_LIMITS, min_side: int |
 
 
 def decode(data: bytes, *, limits: Limits, min_side: int | None) -> Picture:
-    """``decode_picture`` with the size of the original."""
+    """``decode_picture`` with the size of the original and its EXIF."""
     try:
         return _decode(data, limits, min_side)
     except MediaError:
@@ -106,7 +108,9 @@ def _decode(data: bytes, limits: Limits, min_side: int | None) -> Picture:
         width, height = reversed(original) if turn in _SIDES_SWAPPED else original
         rgb = to_rgb(image)
         upright = rgb.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else rgb
-        return Picture(image=upright, width=width, height=height)
+        block = data if image.format == "TIFF" else image.info.get("exif")
+        exif = read_exif(block) if isinstance(block, bytes) else Exif()  # a PNG may have a text of that name
+        return Picture(image=upright, width=width, height=height, exif=exif)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -22,7 +22,7 @@ class Kind(IntEnum):
     READY = 0
     """Said once, when it can take requests."""
     PIXELS = 1
-    """The body is the prepared picture."""
+    """The body is the prepared picture's pixels, then its EXIF as JSON."""
     SAME = 2
     """The file's digest is one of the request's; nothing was decoded."""
     FAILED = 3

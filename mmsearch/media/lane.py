@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
@@ -12,6 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from mmsearch.arrays import Pixels
+from mmsearch.media.exif import Exif
 from mmsearch.media.failures import Failure, Stage, one_line
 from mmsearch.media.frames import Kind, Reason, Reply, pack_request
 from mmsearch.media.outcomes import Decoded, DecodeTask, Outcome, SameContent
@@ -170,13 +172,15 @@ class Lane:
             return _failure(task, Reason.unpack(body.tobytes()))
         if reply.kind is Kind.SAME:
             return SameContent(sha256=reply.sha256, size_bytes=reply.size_bytes, mtime_ns=reply.mtime_ns)
+        n_pixels = math.prod(self._shape)
         return Decoded(
-            pixels=body.reshape(self._shape),
+            pixels=body[:n_pixels].reshape(self._shape),
             width=reply.width,
             height=reply.height,
             size_bytes=reply.size_bytes,
             mtime_ns=reply.mtime_ns,
             sha256=reply.sha256,
+            exif=Exif.unpack(body[n_pixels:].tobytes()),
         )
 
     def _refuse_window(self, error: Exception) -> None:

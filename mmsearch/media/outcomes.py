@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmsearch.arrays import Pixels
+from mmsearch.media.exif import Exif
 from mmsearch.media.failures import Failure
 
 
@@ -32,6 +33,7 @@ class Decoded:
     size_bytes: int
     mtime_ns: int
     sha256: bytes
+    exif: Exif
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from mmsearch.media.reading import FileBytes, read_file
 _STDOUT = 1
 _STDERR = 2
 _ALARM_GRACE_S = 1
-_Answer = tuple[Reply, bytes | memoryview]
+_Answer = tuple[Reply, bytes]
 
 
 def main() -> None:
@@ -76,8 +76,8 @@ def _answer(path: Path, known: frozenset[bytes], preprocessing: Preprocessing, l
 
 def _decoded(content: FileBytes, digest: bytes, preprocessing: Preprocessing, limits: Limits) -> _Answer:
     picture = decode(content.data, limits=limits, min_side=preprocessing.size)
-    body = preprocessing.prepare(picture.image).data.cast("B")
-    reply = _about(Kind.PIXELS, content, digest, picture.width, picture.height, body.nbytes)
+    body = preprocessing.prepare(picture.image).tobytes() + picture.exif.pack()
+    reply = _about(Kind.PIXELS, content, digest, picture.width, picture.height, len(body))
     return reply, body
 
 
@@ -92,7 +92,7 @@ def _failed(stage: Stage, err: Exception, message: str) -> _Answer:
     return Reply(Kind.FAILED, body_bytes=len(body)), body
 
 
-def _send(reply: Reply, body: bytes | memoryview) -> None:
+def _send(reply: Reply, body: bytes) -> None:
     head = reply.pack()
     try:
         written = os.writev(_STDOUT, (head, body)) - len(head)

@@ -2,12 +2,13 @@
 
 from mmsearch.store.manifest import FileEntry, Manifest, ShardEntry, TombstoneEntry
 from mmsearch.store.repair import RepairReport
-from mmsearch.store.schema import FAILURE_SCHEMA, Modality, embedding_column, item_schema
+from mmsearch.store.schema import EXIF_SCHEMA, FAILURE_SCHEMA, Modality, embedding_column, item_schema
 from mmsearch.store.snapshot import Snapshot
 from mmsearch.store.store import Store
 from mmsearch.store.verify import Damage, verify
 
 __all__ = [
+    "EXIF_SCHEMA",
     "FAILURE_SCHEMA",
     "Damage",
     "FileEntry",

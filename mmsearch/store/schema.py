@@ -21,6 +21,19 @@ FAILURE_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "path", "sta
 """The columns of a failures file."""
 
 
+EXIF_SCHEMA = pa.schema(
+    [
+        ("taken", pa.timestamp("ms")),
+        ("camera", pa.string()),
+        ("lens", pa.string()),
+        ("orientation", pa.int8()),
+        ("latitude", pa.float64()),
+        ("longitude", pa.float64()),
+    ]
+)
+"""What a camera notes about its picture; every collection has these columns, if only with nulls."""
+
+
 class Modality(StrEnum):
     """What an item is."""
 

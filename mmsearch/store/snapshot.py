@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from mmsearch.arrays import Ids, StoredEmbeddings
 from mmsearch.errors import CollectionError
 from mmsearch.store.manifest import Manifest, ShardEntry
-from mmsearch.store.schema import embedding_matrix, int_column, item_schema
+from mmsearch.store.schema import EXIF_SCHEMA, embedding_matrix, int_column, item_schema
 from mmsearch.store.shards import open_parquet, read_footer, read_table
 
 _READERS = 4  # threads at most: reading decodes little and waits for memory
@@ -53,17 +53,19 @@ class Snapshot:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column that some shard has: those of ``item_schema``, then the user's own, oldest first."""
-        return tuple(self._types)
+        """Every column: those of ``item_schema`` and ``EXIF_SCHEMA``, then the user's own, oldest first."""
+        return tuple(self.types)
 
     @cached_property
-    def _types(self) -> dict[str, pa.DataType]:
-        types = {field.name: field.type for field in item_schema(self.dim)}
+    def types(self) -> Mapping[str, pa.DataType]:
+        """Column -> its type, in the order of ``columns``."""
+        found: dict[str, pa.DataType] = {}
         for shard in self.manifest.shards:
             with self._open(shard) as file:
                 for field in file.schema_arrow:
-                    types.setdefault(field.name, field.type)
-        return types
+                    found.setdefault(field.name, field.type)
+        known = {field.name: field.type for field in (*item_schema(self.dim), *EXIF_SCHEMA)}
+        return {**known, **found}
 
     @cached_property
     def dead(self) -> Ids:
@@ -81,7 +83,7 @@ class Snapshot:
             modality: only these items.
 
         Raises:
-            KeyError: no shard has such a column.
+            KeyError: there is no such column.
         """
         wanted = [shard for shard in self.manifest.shards if modality is None or shard.counts.get(modality)]
         parts = []
@@ -131,7 +133,7 @@ class Snapshot:
         """Some items, in the order asked for; opens only the row groups they lie in.
 
         Raises:
-            KeyError: an id that is not live, or a column that no shard has.
+            KeyError: an id that is not live, or a column that there is not.
         """
         asked = np.asarray(ids, dtype=np.int64)
         found = self.find(asked, columns)
@@ -200,9 +202,9 @@ class Snapshot:
         rows = rows.unify_dictionaries()
         for name in columns:
             if name not in rows.schema.names:
-                if name not in self._types:
+                if name not in self.types:
                     raise KeyError(f"no column {name!r} in the collection; it has {', '.join(self.columns)}")
-                rows = rows.append_column(name, pa.nulls(rows.num_rows, self._types[name]))
+                rows = rows.append_column(name, pa.nulls(rows.num_rows, self.types[name]))
         return rows.select(list(dict.fromkeys(["id", *columns])))
 
 

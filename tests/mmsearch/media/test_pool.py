@@ -28,8 +28,10 @@ from mmsearch.media import (
     decode_picture,
     default_workers,
 )
+from mmsearch.media.decode import decode
 from mmsearch.media.frames import Kind, Reason, Reply
 from mmsearch.media.lane import PoolClosedError
+from tests.pictures import photo_exif
 
 # Loaded by each worker as `sitecustomize`, which Python imports at start from its import path. A file's first bytes
 # then say what a broken decoder would do to the process.
@@ -79,7 +81,7 @@ def test_outcome_holds_pixels_and_the_state_of_the_file(
     photo: Image.Image, tmp_path: Path, preprocessing: Preprocessing
 ) -> None:
     path = tmp_path / "photo.jpg"
-    photo.save(path, quality=95)
+    photo.save(path, quality=95, exif=photo_exif())
     os.utime(path, ns=(5, 1_234_567_891))
     data = path.read_bytes()
     with DecodePool(preprocessing, workers=1) as pool:
@@ -89,6 +91,8 @@ def test_outcome_holds_pixels_and_the_state_of_the_file(
     assert (found.width, found.height) == (120, 80)
     assert (found.size_bytes, found.mtime_ns) == (len(data), 1_234_567_891)
     assert found.sha256 == hashlib.sha256(data).digest()
+    assert found.exif == decode(data, limits=Limits(), min_side=None).exif
+    assert found.exif.camera == "NIKON D850"
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.store import FAILURE_SCHEMA, Modality, Store, embedding_column, item_schema
+from mmsearch.store import EXIF_SCHEMA, FAILURE_SCHEMA, Modality, Store, embedding_column, item_schema
 from tests.mmsearch.store.material import DIM, add, contents, embed, expected, rows, space, write
 
 KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
@@ -164,7 +164,7 @@ def test_users_columns_may_differ_from_shard_to_shard(store: Store) -> None:
     add(store, ["c"])
     snapshot = store.snapshot()
 
-    assert snapshot.columns == (*item_schema(DIM).names, "year", "place")
+    assert snapshot.columns == (*item_schema(DIM).names, *EXIF_SCHEMA.names, "year", "place")
     assert snapshot.table(["place", "year"]).to_pydict() == {
         "place": [None, "Rome", None],
         "year": [1999, None, None],
