@@ -11,6 +11,7 @@ import re
 import struct
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from mmsearch.media.failures import one_line
 
@@ -18,6 +19,7 @@ _PREFIX = b"Exif\0\0"
 _BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _MOST_ENTRIES = 1000  # of one directory; cameras write a few dozen
 _LONGEST_TEXT = 256  # bytes
+_ENTRY_BYTES = 12
 
 # Tags and types as in CIPA DC-008 (Exif 2.32), sections 4.6.2 and 4.6.4 to 4.6.6.
 _MAKE, _MODEL, _ORIENTATION, _CHANGED = 0x010F, 0x0110, 0x0112, 0x0132
@@ -87,10 +89,9 @@ def read_exif(block: bytes) -> Exif:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     kind: int
-    count: int
+    n: int
     at: int
     """Where in the file the values lie."""
 
@@ -110,30 +111,28 @@ class _Tiff:
     def folder(self, at: int | None) -> dict[int, _Entry]:
         """Tag -> entry of the directory at an offset; of a directory that is cut short, what is there."""
         head = self._unpack("H", at) if at else None
-        entries: dict[int, _Entry] = {}
         if at is None or head is None:
-            return entries
-        for number in range(min(head[0], _MOST_ENTRIES)):
-            place = at + 2 + 12 * number
-            found = self._unpack("HHLL", place)
-            if found is None:
-                break
-            tag, kind, count, value = found
+            return {}
+        start = at + 2
+        whole = (len(self._data) - start) // _ENTRY_BYTES
+        raw = self._data[start : start + _ENTRY_BYTES * min(head[0], whole, _MOST_ENTRIES)]
+        entries = {}
+        for number, (tag, kind, count, value) in enumerate(struct.iter_unpack(f"{self._order}HHLL", raw)):
             is_inline = _SIZES.get(kind, 8) * count <= 4
-            entries.setdefault(tag, _Entry(kind, count, place + 8 if is_inline else value))
+            entries[tag] = _Entry(kind, count, start + _ENTRY_BYTES * number + 8 if is_inline else value)
         return entries
 
     def number(self, entry: _Entry | None) -> int | None:
-        if entry is None or entry.count != 1 or entry.kind not in (_SHORT, _LONG, _FOLDER):
+        if entry is None or entry.n != 1 or entry.kind not in (_SHORT, _LONG, _FOLDER):
             return None
         found = self._unpack("H" if entry.kind == _SHORT else "L", entry.at)
         return found[0] if found else None
 
     def rationals(self, entry: _Entry | None) -> list[float]:
         """Up to three fractions; none if one of them has no value."""
-        if entry is None or entry.kind != _RATIONAL or not 1 <= entry.count <= 3:
+        if entry is None or entry.kind != _RATIONAL or not 1 <= entry.n <= 3:
             return []
-        pairs = self._unpack(f"{2 * entry.count}L", entry.at)
+        pairs = self._unpack(f"{2 * entry.n}L", entry.at)
         if pairs is None or 0 in pairs[1::2]:
             return []
         return [above / below for above, below in zip(pairs[::2], pairs[1::2], strict=True)]
@@ -141,7 +140,7 @@ class _Tiff:
     def text(self, entry: _Entry | None) -> str | None:
         if entry is None or entry.kind not in (_ASCII, _UTF8):
             return None
-        raw = self._data[entry.at : entry.at + min(entry.count, _LONGEST_TEXT)].split(b"\0", 1)[0]
+        raw = self._data[entry.at : entry.at + min(entry.n, _LONGEST_TEXT)].split(b"\0", 1)[0]
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:
