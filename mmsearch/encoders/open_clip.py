@@ -14,7 +14,9 @@ import numpy as np
 from PIL import Image
 
 from mmsearch.arrays import Embeddings, Pixels
+from mmsearch.encoders.grad_eclip import grad_eclip, has_class_token
 from mmsearch.encoders.open_clip_source import LoadedModel, import_open_clip, load_model
+from mmsearch.encoders.protocol import Heat
 from mmsearch.encoders.space import EmbeddingSpace
 from mmsearch.errors import EncoderError
 from mmsearch.media import Interpolation, Preprocessing, ResizeMode
@@ -89,6 +91,23 @@ class OpenClipEncoder:
             return self._join([self._model.encode_text(tokens.to(self._device)) for _, tokens in parts])
 
     @property
+    def tells_its_patches(self) -> bool:
+        """Whether ``patch_heat`` can be asked; otherwise occlusion can."""
+        return has_class_token(self._model.visual)
+
+    def patch_heat(self, pixels: Pixels, directions: Embeddings) -> tuple[Heat, Embeddings]:
+        """How much each patch of one picture adds to its cosine with each direction, by ``grad_eclip``.
+
+        Args:
+            pixels: ``(size, size, 3)`` uint8.
+            directions: ``(m, dim)`` float32.
+
+        Returns:
+            ``(m, rows, columns)`` float32, 0 or more; and the picture's ``(dim,)`` float32 unit vector.
+        """
+        return grad_eclip(self._model.visual, self._colours(pixels[np.newaxis]), directions)
+
+    @property
     def _on_gpu(self) -> bool:
         return bool(self._device.type == "cuda")
 
@@ -105,6 +124,10 @@ class OpenClipEncoder:
             yield
 
     def _image_features(self, pixels: Pixels) -> Any:
+        return self._model.encode_image(self._colours(pixels))
+
+    def _colours(self, pixels: Pixels) -> Any:
+        """``(n, size, size, 3)`` uint8 -> ``(n, 3, size, size)`` on the device, normalised."""
         import torch
 
         # torch warns of arrays that it could not write to, such as one view of a memory map.
@@ -112,8 +135,7 @@ class OpenClipEncoder:
         if self._on_gpu:
             # The host goes on to the next batch while this one is copied and encoded.
             batch = batch.pin_memory().to(self._device, non_blocking=True)
-        colours = batch.permute(0, 3, 1, 2).float()
-        return self._model.encode_image((colours - self._mean) / self._std)
+        return (batch.permute(0, 3, 1, 2).float() - self._mean) / self._std
 
     def _join(self, features: list[Any]) -> Embeddings:
         """Normalise what a tower gave and bring it to the host."""

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from mmsearch.arrays import Embeddings, Pixels
 from mmsearch.encoders.space import EmbeddingSpace
+
+Heat = npt.NDArray[np.float32]
+"""``(rows, columns)``, or ``(m, rows, columns)`` for several: how much each place of a picture adds to a score."""
 
 
 class DualEncoder(Protocol):

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from mmsearch.arrays import Embeddings, Pixels
-from mmsearch.encoders import open_clip_source
+from mmsearch.encoders import HeatMethod, heat_maps, open_clip_source
 from mmsearch.encoders.open_clip import OpenClipEncoder
 from mmsearch.errors import EncoderError, MissingPackage
 from mmsearch.media import Interpolation, Preprocessing, ResizeMode
@@ -167,6 +167,57 @@ def test_pixels_that_may_not_be_written_or_lie_apart_are_encoded(encoder: OpenCl
 def test_pixels_of_another_size_are_refused(encoder: OpenClipEncoder) -> None:
     with pytest.raises(ValueError, match=r"pixels are uint8 \(1, 32, 32, 3\); give uint8 \(n, 64, 64, 3\)"):
         encoder.encode_images(np.zeros((1, 32, 32, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip"])
+def test_a_heat_map_comes_with_the_very_embedding_it_explains(name: str, encoders: dict[str, OpenClipEncoder]) -> None:
+    encoder = encoders[name]
+    pixels = prepared(encoder, 1)[0]
+    found = heat_maps(encoder, pixels, encoder.encode_texts(TEXTS[:3]))
+    assert (found.method, found.encoded, found.maps.shape) == (HeatMethod.GRAD_ECLIP, 1, (3, 4, 4))
+    np.testing.assert_allclose(found.embedding, encoder.encode_images(pixels[np.newaxis])[0], atol=1e-5)
+    np.testing.assert_array_equal(found.maps[1], found.maps[2])
+    assert (found.maps >= 0).all()
+    assert (found.maps.max(axis=(1, 2)) > 0).all()
+
+
+def test_heat_is_value_along_gradient_times_fit_of_query_and_key(encoder: OpenClipEncoder) -> None:
+    """The same from open_clip's own forward pass: the gradient taken behind the attention and led back through it."""
+    visual = encoder._model.visual
+    block = visual.transformer.resblocks[-1]
+    pixels, direction = prepared(encoder, 1)[0], encoder.encode_texts(["a red bicycle"])
+    caught: dict[str, Any] = {}
+
+    def catch(_: Any, inputs: Any, outputs: Any) -> Any:
+        caught["in"], caught["out"] = inputs[0], outputs[0].detach().requires_grad_()
+        return caught["out"], None
+
+    hook = block.attn.register_forward_hook(catch)
+    embedding = torch.nn.functional.normalize(visual(encoder._colours(pixels[np.newaxis])), dim=-1)
+    hook.remove()
+    (embedding @ torch.from_numpy(direction[0])).sum().backward()
+    gradient = (caught["out"].grad[0, 0] @ block.attn.out_proj.weight).numpy()
+
+    tokens = caught["in"][0].numpy()
+    weight, bias = block.attn.in_proj_weight.numpy(), block.attn.in_proj_bias.numpy()
+    query, keys, values = (tokens @ weight[i * 64 : (i + 1) * 64].T + bias[i * 64 : (i + 1) * 64] for i in range(3))
+    cosines = keys[1:] @ query[0] / np.linalg.norm(keys[1:], axis=1) / np.linalg.norm(query[0])
+    fits = (cosines - cosines.min()) / (cosines.max() - cosines.min())
+    expected = np.maximum(values[1:] @ gradient * fits, 0).reshape(4, 4)
+    np.testing.assert_allclose(heat_maps(encoder, pixels, direction).maps[0], expected, atol=1e-4 * expected.max())
+
+
+@pytest.mark.parametrize("vision", [{"pool_type": "avg"}, {"attentional_pool": True, "attn_pooler_heads": 2}])
+def test_a_transformer_without_a_class_token_to_ask_is_explained_by_occlusion(
+    vision: dict[str, Any], make_folder: MakeFolder
+) -> None:
+    config = copy.deepcopy(MODEL) | {"vision_cfg": MODEL["vision_cfg"] | vision}
+    torch.manual_seed(0)
+    changed = {name: tensor for name, tensor in open_clip.CLIP(**config).state_dict().items() if "visual." in name}
+    other = load(make_folder(changed=changed, vision_cfg=config["vision_cfg"]))
+    found = heat_maps(other, prepared(other, 1)[0], other.encode_texts(["a dog"]))
+    assert found.method is HeatMethod.OCCLUSION
+    assert found.encoded > 1
 
 
 def test_space_says_what_decides_a_vector(encoders: dict[str, OpenClipEncoder], folders: dict[str, Path]) -> None:
