@@ -1,7 +1,7 @@
 """Dual encoders: pictures and texts into one space."""
 
 from mmsearch.encoders.heat import HeatMaps, HeatMethod, heat_maps
-from mmsearch.encoders.known import KnownEncoder, known_encoders
+from mmsearch.encoders.known import KnownEncoder, known_encoders, knows_only_english
 from mmsearch.encoders.load import DEFAULT_ENCODER, load_encoder
 from mmsearch.encoders.onnx import OnnxEncoder
 from mmsearch.encoders.open_clip import OpenClipEncoder
@@ -20,5 +20,6 @@ __all__ = [
     "OpenClipEncoder",
     "heat_maps",
     "known_encoders",
+    "knows_only_english",
     "load_encoder",
 ]

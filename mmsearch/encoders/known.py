@@ -60,3 +60,8 @@ def _row(values: dict[str, Any]) -> KnownEncoder:
         name: HitRates(at_1=pair[0], at_5=pair[1]) for name, pair in values.items() if name.endswith(("_t2i", "_i2t"))
     }
     return KnownEncoder(**{**values, **rates})
+
+
+def knows_only_english(name: str) -> bool:
+    """Whether an encoder is known to have learned no other language."""
+    return any(known.name == name and known.languages == "English" for known in known_encoders())

@@ -14,7 +14,7 @@ from mmsearch.arrays import Embeddings
 from mmsearch.encoders import DualEncoder
 from mmsearch.errors import QueryError
 from mmsearch.media import Limits, load_picture
-from mmsearch.search.query import Item, Operand, Picture, Query, Term, Text
+from mmsearch.search.query import Item, Operand, Picture, Query, Term, Text, check_terms
 from mmsearch.store import Modality
 
 _SMALLEST_NORM = 1e-3
@@ -59,13 +59,16 @@ def embed_queries(queries: Sequence[Query | str], encoder: DualEncoder, library:
         ``(n, dim)`` float32, unit rows.
 
     Raises:
-        QueryError: a query's terms cancel each other out, or an item is not in the collection.
+        QueryError: a query adds nothing (see ``check_terms``), its terms cancel each other out, or an item is not
+            in the collection.
         MediaError, NotFound: a picture cannot be read.
 
     Source:
         Centring per modality: GR-CLIP, arXiv 2507.19054.
     """
     sums = [(Text(query) if isinstance(query, str) else query).terms for query in queries]
+    for terms in sums:
+        check_terms(terms)
     operands = list(dict.fromkeys(term.of for terms in sums for term in terms))
     vectors = _embed(operands, encoder, library, limits)
     means = _Means(encoder, library)

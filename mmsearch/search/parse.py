@@ -14,10 +14,10 @@ from pathlib import Path
 
 from mmsearch.errors import QueryError
 from mmsearch.media import PICTURE_EXTENSIONS
-from mmsearch.search.query import Item, Operand, Picture, Query, Sum, Term, Text
+from mmsearch.search.query import Item, Operand, Picture, Query, Sum, Term, Text, check_terms
 
 _SIGNS = {"+": 1.0, "-": -1.0}
-_WEIGHTED = re.compile(r"(\d+(?:\.\d+)?):(?!//)(.+)", re.DOTALL)
+_WEIGHTED = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf):(?!//)(\S.*)", re.DOTALL | re.IGNORECASE)
 
 
 def parse_query(words: str | Sequence[str]) -> Query:
@@ -28,11 +28,11 @@ def parse_query(words: str | Sequence[str]) -> Query:
             separates are one text.
 
     Raises:
-        QueryError: a term is missing, empty, or names a picture that is not there; or all terms are subtracted.
+        QueryError: a term is missing, empty, or names a picture that is not there; or the weights make no sense
+            (see ``check_terms``).
     """
     terms = tuple(_terms([words] if isinstance(words, str) else words))
-    if not any(term.weight > 0 for term in terms):
-        raise QueryError("no term is added, so there is nothing to search for; begin with what you want to see")
+    check_terms(terms)
     return terms[0].of if len(terms) == 1 and terms[0].weight == 1 else Sum(terms)
 
 

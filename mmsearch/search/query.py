@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmsearch.errors import QueryError
+
+_MOST_RATIO = 1000
 
 
 class Query(ABC):
@@ -89,6 +92,8 @@ class Term:
     def __post_init__(self) -> None:
         if not math.isfinite(self.weight):
             raise QueryError(f"a query's weight is {self.weight}; give a finite number")
+        if not self.weight:
+            raise QueryError("a query's weight is 0, so its term adds nothing; leave the term out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +101,19 @@ class Sum(Query):
     """What arithmetic on queries gives."""
 
     terms: tuple[Term, ...]
+
+
+def check_terms(terms: Sequence[Term]) -> None:
+    """Refuse a sum that cannot be searched for.
+
+    Raises:
+        QueryError: no term is added, or one outweighs another by so much that the other counts for nothing.
+    """
+    if not any(term.weight > 0 for term in terms):
+        raise QueryError("no term is added, so there is nothing to search for; begin with what you want to see")
+    least, most = (pick(abs(term.weight) for term in terms) for pick in (min, max))
+    if most > _MOST_RATIO * least:
+        raise QueryError(
+            f"the weights {least:g} and {most:g} are too far apart: beside the larger one the other counts for "
+            f"nothing; stay within a factor of {_MOST_RATIO:,}"
+        )

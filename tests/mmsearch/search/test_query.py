@@ -78,6 +78,24 @@ def test_a_query_that_cancels_out_is_refused() -> None:
         embed(Text("dog") - Text("dog"))
 
 
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (-1 * Text("dog"), "no term is added"),
+        (-Text("dog") - Text("cat"), "no term is added"),
+        (1e9 * Text("dog") + Text("cat"), r"weights 1 and 1e\+09 are too far apart"),
+    ],
+)
+def test_a_sum_that_cannot_be_searched_for_is_refused(query: Query, message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        embed(query)
+
+
+def test_a_weight_of_nothing_is_refused() -> None:
+    with pytest.raises(QueryError, match="weight is 0"):
+        0 * Text("dog")
+
+
 @pytest.mark.parametrize("words", ["", " \t\n"])
 def test_an_empty_text_is_refused(words: str) -> None:
     with pytest.raises(QueryError, match="the query is empty"):
