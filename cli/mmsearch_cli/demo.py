@@ -33,18 +33,18 @@ def demo(
         cup = mmsearch.Text("a hot drink in a cup")
         moon, coffee = mmsearch.Picture(to / "moon.png"), mmsearch.Picture(to / "coffee.png")
         both = mmsearch.Picture(to / "horse.png") + mmsearch.Text("engine and wheels")
-        results = {
-            cup: ('a sentence finds pictures: "a hot drink in a cup"', photos.search(cup, k=4)),
-            moon: ("a picture finds pictures: moon.png", photos.search(moon, k=4)),
-            coffee: ("a picture finds sentences: coffee.png", photos.search(coffee, k=4, modality="text")),
-            both: ('picture and sentence together: horse.png + "engine and wheels"', photos.search(both, k=4)),
-        }
-        for title, hits in results.values():
+        results = [
+            ('a sentence finds pictures: "a hot drink in a cup"', photos.search(cup, k=4)),
+            ("a picture finds pictures: moon.png", photos.search(moon, k=4)),
+            ("a picture finds sentences: coffee.png", photos.search(coffee, k=4, modality="text")),
+            ('picture and sentence together: horse.png + "engine and wheels"', photos.search(both, k=4)),
+        ]
+        for title, hits in results:
             print(title)
             print_table(hits)
             print()
         page = to / "demo.html"
-        mmsearch.write_contact_sheet(page, {query: hits for query, (_, hits) in results.items()}, title="mmsearch demo")
+        mmsearch.write_contact_sheet(page, [hits for _, hits in results], title="mmsearch demo")
     say(f"the same as a page: {page}")
     say(f'now your own: mmsearch search -c {to} "a cat", or mmsearch index YOUR_FOLDER')
 

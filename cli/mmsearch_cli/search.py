@@ -58,5 +58,5 @@ def search(
             held = ", ".join(f"{n:,} of modality {modality}" for modality, n in opened.counts().items())
             say(f"nothing found; {opened.path} holds {held or 'no items yet'}")
         if html:
-            mmsearch.write_contact_sheet(html, {parsed: hits}, title=f"mmsearch: {' '.join(query)}")
+            mmsearch.write_contact_sheet(html, [hits], title=f"mmsearch: {' '.join(query)}")
             say(f"contact sheet: {html}")

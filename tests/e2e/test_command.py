@@ -56,9 +56,10 @@ def test_html_is_one_page_with_its_pictures_inside(run: Run, indexed: Path, tmp_
     page = tmp_path / "hits.html"
     assert run("search", "<b>bold</b>", "-k", 4, "--html", page, cwd=indexed).returncode == 0
     html = page.read_text()
-    assert html.count("data:image/jpeg;base64,") == 4
+    assert html.count("data:image/webp;base64,") == 4
     assert "<b>" not in html
-    assert "http" not in html.replace("<!doctype html>", "")
+    assert "http:" not in html
+    assert "https:" not in html
 
 
 def test_captions_are_found_by_pictures_and_evaluated(run: Run, photos: Path, tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_demo_shows_four_searches(run: Run, tmp_path: Path) -> None:
     assert "A cup of black coffee" in done.stdout
     assert firsts[-2:] == ["horse.png", "motorcycle_left.png"]
     page = (tmp_path / "mmsearch-demo/demo.html").read_text()
-    assert page.count("<section>") == 4
+    assert page.count("<section ") == 4
     assert run("demo").returncode == 0
 
 
