@@ -20,10 +20,13 @@ from mmsearch.errors import MediaError, NotFound
 from mmsearch.media import Limits, load_picture
 
 Looks = npt.NDArray[np.float32]
-"""``(n, 256)`` float32; rows of mean 0 and unit norm, or all zeros where there is nothing to compare."""
+"""``(n, LOOK_SIZE)`` float32; rows of mean 0 and unit norm, or all zeros where there is nothing to compare."""
 
 SAME_LOOK = 0.9
 """The correlation from which on two pictures look the same; see benchmarks/copies.py."""
+
+LOOK_SIZE = 256
+"""Numbers in a look."""
 
 _SIDE = 16  # pixels; with 32 a crop of 5 % is another picture, with 8 more strangers look alike
 _FLAT = 1.0  # grey levels: a deviation below it is noise on one colour
@@ -56,9 +59,9 @@ def read_looks(paths: Sequence[Path], limits: Limits, progress: Callable[[int], 
         try:
             return look_of(load_picture(path, limits=limits, min_side=2 * _SIDE))
         except (MediaError, NotFound):
-            return np.zeros(_SIDE**2, np.float32)
+            return np.zeros(LOOK_SIZE, np.float32)
 
-    looks = np.zeros((len(paths), _SIDE**2), np.float32)
+    looks = np.zeros((len(paths), LOOK_SIZE), np.float32)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for row, look in enumerate(pool.map(read, paths)):
             looks[row] = look

@@ -63,6 +63,15 @@ def near_another(vectors: Embeddings | StoredEmbeddings, threshold: float = NEAR
     return found
 
 
+def first_of_each(digests: Sequence[bytes | None] | None, n: int) -> Ids:
+    """``(n,)`` int64 position of the first item with the same digest; ``None`` equals nothing."""
+    first: dict[bytes, int] = {}
+    given = digests if digests is not None else [None] * n
+    return np.array(
+        [row if digest is None else first.setdefault(digest, row) for row, digest in enumerate(given)], np.int64
+    )
+
+
 def fold_copies(
     vectors: Embeddings | StoredEmbeddings,
     digests: Sequence[bytes | None] | None,
@@ -92,7 +101,7 @@ def fold_copies(
         if given is not None and len(given) != len(vectors):
             raise ValueError(f"{len(given)} {name} for {len(vectors)} vectors; give one for each")
     likeness = _Likeness(vectors, looks, threshold)
-    firsts = _first_of_each(digests, len(vectors))
+    firsts = first_of_each(digests, len(vectors))
     contents = np.flatnonzero(firsts == np.arange(len(vectors)))  # each compared once, however often it is there
     leader_of = np.full(len(vectors), -1, np.int64)
     leaders = np.empty(0, np.int64)
@@ -104,15 +113,6 @@ def fold_copies(
         _fold_block(leader_of, block, likeness)
         leaders = np.concatenate([leaders, block[leader_of[block] == block]])
     return leader_of[firsts]
-
-
-def _first_of_each(digests: Sequence[bytes | None] | None, n: int) -> Ids:
-    """``(n,)`` position of the first item with the same digest."""
-    first: dict[bytes, int] = {}
-    given = digests if digests is not None else [None] * n
-    return np.array(
-        [row if digest is None else first.setdefault(digest, row) for row, digest in enumerate(given)], np.int64
-    )
 
 
 def _follow(leader_of: Ids, rows: Ids, leaders: Ids, likeness: _Likeness) -> None:
