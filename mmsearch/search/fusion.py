@@ -11,9 +11,12 @@ from mmsearch.arrays import Ids, Scores
 CONSTANT = 60
 """Reciprocal rank fusion's own number: the larger, the less the first few ranks stand out."""
 
+WORDS_WEIGHT = 1.0
+"""Of a ranking by words that is fused with one by vectors, whose weight is 1."""
+
 
 def fuse(
-    rankings: Sequence[Ids], *, weights: Sequence[float] | None = None, constant: float = CONSTANT
+    rankings: Sequence[Ids], weights: Sequence[float] | None = None, *, constant: float = CONSTANT
 ) -> tuple[Ids, Scores]:
     """Reciprocal rank fusion: an item's score is the sum of ``weight / (constant + rank)`` over the rankings.
 
