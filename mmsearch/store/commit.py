@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,10 @@ from mmsearch.store.snapshot import Snapshot
 _MANY_TOMBSTONES = 8  # files; the next commit that removes something writes all of them as one
 
 
+class SwapLostError(CollectionError):
+    """A shard that was to be swapped has left the collection: another writer was first."""
+
+
 def plan(
     folder: Path,
     dim: int,
@@ -29,6 +33,7 @@ def plan(
     *,
     add: Sequence[ShardEntry],
     remove: Sequence[int],
+    swap: Mapping[str, ShardEntry],
     failures: FileEntry | None,
 ) -> Manifest | None:
     """The manifest that follows ``head``, or None when it would say the same.
@@ -36,12 +41,18 @@ def plan(
     Shards that ``head`` has already are left out: they are ours from an attempt whose end we did not see.
 
     Raises:
+        SwapLostError: ``head`` has neither a shard of ``swap`` nor the one that is to take its place.
+        ValueError: a shard is to be swapped for one of other items.
         CollectionError: an id of ``add`` is another item's, or a tombstone file cannot be written.
     """
     old = head.manifest
     listed = {shard.name for shard in old.shards}
     add = [shard for shard in add if shard.name not in listed]
-    shards = tuple(sorted((*old.shards, *add), key=lambda shard: (shard.id_min, shard.name)))
+    swap = {name: shard for name, shard in swap.items() if shard.name not in listed}
+    if lost := swap.keys() - listed:
+        raise SwapLostError(f"another writer took shard {min(lost)} out of {folder} meanwhile; run the command again")
+    kept = [_swapped(shard, swap.get(shard.name, shard)) for shard in old.shards]
+    shards = tuple(sorted((*kept, *add), key=lambda shard: (shard.id_min, shard.name)))
     both = Snapshot(folder, replace(old, shards=shards), dim)
     if clashing_ids(both, add).size:
         raise CollectionError(
@@ -50,7 +61,7 @@ def plan(
     doomed = np.union1d(np.asarray(remove, np.int64), doubled_keys(both, add, remove))
     gone = both.find(doomed, ["id", "modality"])
     failures = failures or old.failures
-    if not add and not gone.num_rows and failures == old.failures:
+    if not add and not swap and not gone.num_rows and failures == old.failures:
         return None
     return replace(
         old,
@@ -59,6 +70,15 @@ def plan(
         tombstones=_bury(folder, both, gone),
         failures=failures,
     )
+
+
+def _swapped(old: ShardEntry, new: ShardEntry) -> ShardEntry:
+    mine, other = (
+        (shard.rows, shard.id_min, shard.id_max, shard.key_min, shard.key_max, shard.counts) for shard in (new, old)
+    )
+    if mine != other:
+        raise ValueError(f"shard {new.name} has other items than {old.name}, whose place it is to take")
+    return new
 
 
 def clashing_ids(both: Snapshot, add: Sequence[ShardEntry]) -> Ids:

@@ -20,7 +20,7 @@ from mmsearch.store.durable import ensure_folder, move
 from mmsearch.store.lock import clear_temporary
 from mmsearch.store.manifest import Manifest, ShardEntry
 from mmsearch.store.schema import int_column
-from mmsearch.store.shards import describe_shard, open_parquet
+from mmsearch.store.shards import describe_shard, open_parquet, replaced_shard
 from mmsearch.store.snapshot import Snapshot
 from mmsearch.store.verify import Damage, check_files, verify
 from mmsearch.store.writer import Writer
@@ -139,32 +139,47 @@ def _adopt_orphans(store: Writer) -> tuple[list[int], list[Damage]]:
     adopted, rejected = [], []
     for path in _orphans(store):
         try:
-            gained = _adopt(store, path)
+            adopted.append(_adopt(store, path))
         except (CollectionError, ValueError) as err:
             rejected.append(Damage(path, str(err)))
-            continue
-        if gained:
-            adopted.append(gained)
-        else:
-            rejected.append(Damage(path, f"every key of {path} is in the collection already"))
     return adopted, rejected
 
 
 def _orphans(store: Writer) -> list[Path]:
-    """Shards that no manifest names, older ones included: those had their time and were replaced."""
+    """Shards that no manifest names, older ones included: those had their time and were replaced.
+
+    One that was to take the place of another comes after it.
+    """
     named: set[str] = set()
     for number in store.log.numbers():
         with contextlib.suppress(Corrupt):
             named.update(shard.name for shard in store.log.read(number).shards)
-    return [path for path in sorted((store.path / "shards").glob("*.parquet")) if path.name not in named]
+    orphans = [path for path in sorted((store.path / "shards").glob("*.parquet")) if path.name not in named]
+    replaces = {path.name: _replaced(path) for path in orphans}
+
+    def depth(name: str) -> int:
+        old = replaces.get(name)
+        return 0 if old is None else 1 + depth(old)
+
+    return sorted(orphans, key=lambda path: depth(path.name))
+
+
+def _replaced(path: Path) -> str | None:
+    try:
+        return replaced_shard(path)
+    except CollectionError:  # damaged: told when it comes to adopting it
+        return None
 
 
 def _adopt(store: Writer, path: Path) -> int:
+    """Take one shard in; returns how many live rows that gains."""
     entry = describe_shard(path, collection=store.uuid, space=store.space.fingerprint, dim=store.space.dim)
     base = store.snapshot()
+    if old := replaced_shard(path):
+        return len(store.commit(base, swap={old: entry})) - len(base)
     both = Snapshot(store.path, replace(base.manifest, shards=(*base.manifest.shards, entry)), store.space.dim)
     if len(doubled_keys(both, [entry], ())) == entry.rows:
-        return 0
+        raise CollectionError(f"every key of {path} is in the collection already")
     if clashing_ids(both, [entry]).size:
         entry = _with_new_ids(store, path, entry.rows)
     return len(store.commit(base, add=[entry])) - len(base)

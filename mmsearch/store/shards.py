@@ -47,22 +47,36 @@ def encode_parquet(rows: pa.Table) -> pa.Buffer:
         sink,
         row_group_size=ROW_GROUP_ROWS,
         write_page_checksum=True,
-        use_dictionary=[name for name in rows.schema.names if name not in plain],
-        write_statistics=[name for name in rows.schema.names if name not in plain],
+        use_dictionary=[_leaf(field) for field in rows.schema if field.name not in plain],
+        write_statistics=[_leaf(field) for field in rows.schema if field.name not in plain],
         compression={_leaf(field): "none" if field.name in plain else "zstd" for field in rows.schema},
     )
     return sink.getvalue()
 
 
 def _leaf(field: pa.Field) -> str:
-    """Parquet's name of a column: pyarrow takes compression by leaf."""
-    return f"{field.name}.list.element" if pa.types.is_fixed_size_list(field.type) else str(field.name)
+    """Parquet's name of a column: pyarrow takes what concerns one by leaf."""
+    is_list = pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type)
+    return f"{field.name}.list.element" if is_list else str(field.name)
 
 
-def encode_shard(rows: pa.Table, *, collection: str, space: str, job: str) -> pa.Buffer:
+def encode_shard(rows: pa.Table, *, collection: str, space: str, job: str, replaces: str | None = None) -> pa.Buffer:
     """Rows as a shard's bytes, labelled so that the file explains itself when nothing names it."""
     labels = {"collection": collection, "space": space, "job": job, "rows": str(rows.num_rows)}
+    if replaces:
+        labels["replaces"] = replaces
     return encode_parquet(rows.replace_schema_metadata({f"mmsearch.{name}": label for name, label in labels.items()}))
+
+
+def _label(schema: pa.Schema, name: str) -> str | None:
+    found: bytes | None = (schema.metadata or {}).get(f"mmsearch.{name}".encode())
+    return None if found is None else found.decode()
+
+
+def replaced_shard(path: Path) -> str | None:
+    """The name of the shard whose place a shard was written to take, None for one of new items."""
+    with open_parquet(path) as file:
+        return _label(file.schema_arrow, "replaces")
 
 
 def read_footer(path: Path, size_bytes: int, footer_sha256: str | None = None) -> tuple[pq.FileMetaData, str]:
@@ -124,9 +138,8 @@ def describe_shard(path: Path, *, collection: str, space: str, dim: int) -> Shar
     with open_parquet(path, metadata) as file:
         rows: pa.Table = file.read()
         sha256 = file_sha256(path)
-    labels = {key.decode(): value.decode() for key, value in (rows.schema.metadata or {}).items()}
     for label, expected in (("collection", collection), ("space", space)):
-        found = labels.get(f"mmsearch.{label}")
+        found = _label(rows.schema, label)
         if found != expected:
             raise CollectionError(f"{path} belongs to {label} {found}, not {expected}")
     check_rows(rows, dim)

@@ -155,6 +155,11 @@ class Snapshot:
         ids = int_column(rows["id"])
         return rows if _ascending(ids) else _pick(rows, np.argsort(ids))
 
+    def rows_of(self, shard: ShardEntry) -> pa.Table:
+        """One whole shard, with every column that it has, removed items as well."""
+        with self._open(shard) as file:
+            return file.read()
+
     def ids_of(self, shard: ShardEntry) -> Ids:
         """``(rows,)`` every id of one shard, ascending, removed ones as well."""
         with self._open(shard) as file:

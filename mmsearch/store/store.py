@@ -6,9 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+
 from mmsearch.encoders import EmbeddingSpace
+from mmsearch.store.columns import give_columns
 from mmsearch.store.identity import found, read_identity
 from mmsearch.store.repair import RepairReport, repair
+from mmsearch.store.snapshot import Snapshot
 from mmsearch.store.verify import Damage, verify
 from mmsearch.store.writer import Clock, Writer
 
@@ -41,6 +45,10 @@ class Store(Writer):
             CollectionError: it cannot be read for another reason.
         """
         return cls(path, read_identity(path), clock)
+
+    def give_columns(self, given: pa.Table, *, job: str) -> Snapshot:
+        """Give items that are there new or changed columns; see ``columns.give_columns``."""
+        return give_columns(self, given, job=job)
 
     def verify(self, progress: Callable[[int], None] | None = None) -> list[Damage]:
         """Read every byte that the collection consists of; see ``verify.verify``."""

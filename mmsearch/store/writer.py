@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -73,13 +74,14 @@ class Writer:
             if self.log.publish(head, manifest):
                 return head.next_id
 
-    def write_shard(self, rows: pa.Table, *, job: str) -> ShardEntry:
+    def write_shard(self, rows: pa.Table, *, job: str, replaces: ShardEntry | None = None) -> ShardEntry:
         """Put rows on the disk, to be named by a commit.
 
         Args:
             rows: the columns of ``item_schema(space.dim)``, then the user's own; ids, from ``reserve_ids``,
                 ascend.
             job: any label of the run, kept in the file.
+            replaces: the shard of the same items whose place it is to take.
 
         Raises:
             ValueError: rows that may not be stored (see ``check_rows``), naming the id.
@@ -88,7 +90,8 @@ class Writer:
         check_rows(rows, self.space.dim)
         rows = in_shape(rows, self.space.dim)
         space = self.space.fingerprint
-        data = encode_shard(rows, collection=self.uuid, space=space, job=job)
+        old = replaces.name if replaces else None
+        data = encode_shard(rows, collection=self.uuid, space=space, job=job, replaces=old)
 
         def check(path: Path, sha256: str) -> ShardEntry:
             entry = describe_shard(path, collection=self.uuid, space=space, dim=self.space.dim)
@@ -117,6 +120,7 @@ class Writer:
         *,
         add: Sequence[ShardEntry] = (),
         remove: Sequence[int] = (),
+        swap: Mapping[str, ShardEntry] = MappingProxyType({}),
         failures: FileEntry | None = None,
     ) -> Snapshot:
         """Acknowledge work: publish the manifest that names it. A lost race is run again on top.
@@ -128,14 +132,16 @@ class Writer:
             base: what the work was planned on; not read again when it is still the newest.
             add: from ``write_shard``.
             remove: ids; those that are not live any more are left out.
+            swap: name of a shard -> the one, from ``write_shard``, that takes its place with the same items.
             failures: from ``write_failures``; takes the place of those of the run before.
 
         Raises:
+            SwapLostError: another writer swapped one of the shards first; the collection is as that one left it.
             CollectionError: it cannot be written; the collection is as it was.
         """
         while True:
             head = self.log.head(known=base.manifest)
-            manifest = plan(self.path, self.space.dim, head, add=add, remove=remove, failures=failures)
+            manifest = plan(self.path, self.space.dim, head, add=add, remove=remove, swap=swap, failures=failures)
             if manifest is None:
                 return Snapshot(self.path, head.manifest, self.space.dim)
             manifest = replace(manifest, created=self.clock().isoformat())

@@ -100,15 +100,10 @@ def test_moved_copied_touched_and_captioned_pictures_keep_all_their_columns(
 
 
 def _give(photos: mmsearch.Collection, column: str, values: dict[str, int]) -> None:
-    """A column of the user's own, as if the pictures had come with it."""
     store = Store.open(photos.path)
-    old = store.snapshot()
-    rows = old.table(old.columns)
-    rows = rows.append_column(column, pa.array([values.get(key) for key in rows["key"].to_pylist()], pa.int64()))
-    first = store.reserve_ids(rows.num_rows)
-    ids = pa.array(range(first, first + rows.num_rows), pa.int64())
-    entry = store.write_shard(rows.set_column(0, "id", ids), job="test")
-    store.commit(old, add=[entry], remove=old.table(["id"])["id"].to_pylist())
+    items = store.snapshot().table(["id", "key"])
+    given = pa.array([values.get(key) for key in items["key"].to_pylist()], pa.int64())
+    store.give_columns(pa.table({"id": items["id"], column: given}), job="test")
 
 
 def test_a_changed_picture_has_what_its_new_file_notes(album: Path, encoder: FakeEncoder) -> None:

@@ -1,8 +1,8 @@
 """A process to be killed: forks writers on command, which tell what was acknowledged to a file of their own.
 
 Run as a script with the collection and the file of acknowledgements. Each line ``fork SEED`` on stdin forks a
-writer, whose pid is printed; it begins when ``go`` follows, and its exit status is printed when it is gone.
-Forking spares each of hundreds of rounds the start of Python.
+writer of items, ``give SEED`` one of a column. Its pid is printed; it begins when ``go`` follows, and its exit
+status is printed when it is gone. Forking spares each of hundreds of rounds the start of Python.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+
+import pyarrow as pa
 
 from mmsearch.store import Store
 from tests.mmsearch.store.material import rows
@@ -38,17 +40,27 @@ def write_and_tell(collection: Path, acknowledged: Path, seed: str) -> None:
             os.write(out, f"- {seed}/0/1\n".encode())
 
 
+def give_and_tell(collection: Path, acknowledged: Path, seed: str) -> None:
+    """Give every item the seed as its ``note``; append ``= SEED`` once that is a fact."""
+    store = Store.open(collection)
+    out = os.open(acknowledged, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    ids = store.snapshot().table(["id"])["id"]
+    store.give_columns(pa.table({"id": ids, "note": pa.array([int(seed)] * len(ids))}), job=seed)
+    os.write(out, f"= {seed}\n".encode())
+
+
 def _serve(collection: Path, acknowledged: Path) -> None:
     rows(0, ["warm"])["modality"].value_counts()  # what pyarrow imports late would be imported in every fork
     for line in sys.stdin:
-        seed = line.split()[1]
+        command, seed = line.split()
+        work = {"fork": write_and_tell, "give": give_and_tell}[command]
         read_end, write_end = os.pipe()
         pid = os.fork()
         if pid == 0:
             status = 1
             try:
                 os.read(read_end, 1)
-                write_and_tell(collection, acknowledged, seed)
+                work(collection, acknowledged, seed)
                 status = 0
             finally:
                 os._exit(status)

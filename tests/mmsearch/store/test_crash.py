@@ -18,7 +18,7 @@ import pytest
 
 from mmsearch.store import Store
 from tests.mmsearch.store import crash_child
-from tests.mmsearch.store.material import contents, expected
+from tests.mmsearch.store.material import add, contents, expected
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ROUNDS = 20
@@ -49,8 +49,8 @@ class Writers:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
 
-    def fork(self, seed: str) -> int:
-        self._say(f"fork {seed}")
+    def fork(self, seed: str, command: str = "fork") -> int:
+        self._say(f"{command} {seed}")
         return int(self._hear())
 
     def go(self) -> None:
@@ -151,6 +151,35 @@ def test_a_writer_killed_at_each_system_call_loses_nothing_acknowledged(
             points += 1
         _all_is_well(others)
     assert points > 3
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not _may_trace(), reason="strace is absent, or may not trace")
+@pytest.mark.parametrize("calls", [calls for calls in CALLS if calls not in ("openat", "close")])
+def test_a_writer_of_columns_killed_at_each_system_call_gives_all_items_its_column_or_none(
+    store: Store, tmp_path: Path, calls: str
+) -> None:
+    add(store, ["a", "b"])
+    store.commit(add(store, ["c", "d"]), remove=[1])
+    points = 0
+    with writers(store, tmp_path) as others:
+        status = None
+        while status != 0:
+            pid = others.fork(f"{points}", "give")
+            with _killing(pid, calls, points + 1):
+                others.go()
+                status = others.status()
+            snapshot = Store.open(store.path).snapshot()
+            assert contents(snapshot) == expected(["a", "c", "d"])
+            told = [int(line[2:]) for line in others.acknowledged.read_text().splitlines()]
+            if "note" in snapshot.columns:
+                (note,) = set(snapshot.table(["note"])["note"].to_pylist())
+                assert max(told, default=0) <= note <= points
+            assert told or status != 0
+            points += 1
+    assert points > 1
+    store.repair(adopt=True, now=NOW)
+    assert contents(store.snapshot()) == expected(["a", "c", "d"])
+    assert store.verify() == []
 
 
 @contextmanager
