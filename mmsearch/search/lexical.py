@@ -68,7 +68,7 @@ class LexicalIndex:
                 # The files stay mapped when their names are gone.
                 return cls(_up_to_date(shelf, snapshot, Path(work)))
         except (OSError, ValueError) as err:  # tantivy raises ValueError for all that goes wrong on the disk
-            _tell(snapshot, f"the index of words is built in memory, as it cannot be on the disk: {err}")
+            _tell(snapshot, f"the index of words is built in memory, as it cannot be built on the disk: {err}")
         index = _empty_index(None)
         _fill(index, snapshot, snapshot.manifest.shards)
         return cls(index)
