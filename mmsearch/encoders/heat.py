@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from mmsearch.arrays import Embeddings, Pixels
 from mmsearch.encoders.open_clip import OpenClipEncoder
 from mmsearch.encoders.protocol import DualEncoder, Heat
 
-_GRID = 8
+_PLACES = 8
 """Places a side at which the picture is covered, one after the other."""
-_WINDOWS = (5 / 28, 9 / 28, 13 / 28)
-"""Sides of the covers, as shares of the picture's side: small ones are exact, large ones hide whole things."""
+_CELLS = 32
+"""Cells a side of the map: four for each place."""
+_WINDOWS = (10, 14)
+"""Sides of the squares that cover, in cells: about a third and not quite half of the picture's side."""
 
 
 class HeatMethod(StrEnum):
@@ -24,7 +27,7 @@ class HeatMethod(StrEnum):
     GRAD_ECLIP = "grad-eclip"
     """By the gradient of the score through the last block of a transformer; 0 or more."""
     OCCLUSION = "occlusion"
-    """By the cosine that is lost while a place is covered; negative where covering it helps."""
+    """By the cosine that a place brings when shown alone, and takes along when covered; negative where it harms."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +35,7 @@ class HeatMaps:
     """What each place of one picture adds to its cosine with some directions."""
 
     maps: Heat
-    """``(m, rows, columns)`` float32; the rows and columns divide the encoder's input evenly."""
+    """``(m, rows, columns)`` float32; rows and columns divide the encoder's input evenly."""
     method: HeatMethod
     embedding: Embeddings
     """``(dim,)`` float32, the picture's own unit vector."""
@@ -55,10 +58,12 @@ def heat_maps(encoder: DualEncoder, pixels: Pixels, directions: Embeddings) -> H
 
 
 def occlusion(encoder: DualEncoder, pixels: Pixels, directions: Embeddings) -> HeatMaps:
-    """Weigh the places of a picture by what is lost while they are covered.
+    """Weigh the places of a picture by covering them, and by covering all but them.
 
-    Squares of the picture's mean colour are put on it, of three sizes around each of 8 x 8 places; a place's heat is
-    the mean loss over the sizes. All directions share the same 193 pictures.
+    The cover has the picture's mean colour. A square's heat is the mean of the cosine that it takes along when it
+    alone is covered, and of the cosine that it brings when it alone is shown: what it adds as the last and as the
+    first of all places. A cell's heat is the mean over the squares that it lies in. All directions share the same
+    258 pictures.
 
     Args:
         encoder: any.
@@ -66,26 +71,41 @@ def occlusion(encoder: DualEncoder, pixels: Pixels, directions: Embeddings) -> H
         directions: ``(m, dim)`` float32.
 
     Source:
-        Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. Sizes and
-        colour were chosen with ``benchmarks.explain``.
+        Covering: Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, section 4.2. The
+        mean of first and last contribution stands for the Shapley value, which is the mean over all orders. Squares
+        and colour were chosen as benchmarks/LOG.md tells.
     """
-    covered = list(_covered(pixels))
-    embeddings = encoder.encode_images(np.stack([pixels, *covered]))
-    losses = (embeddings[0] - embeddings[1:]) @ directions.T
-    maps = losses.T.reshape(len(directions), len(_WINDOWS), _GRID, _GRID).mean(axis=1)
-    return HeatMaps(maps, HeatMethod.OCCLUSION, embeddings[0], encoded=len(embeddings))
+    empty = np.empty_like(pixels)
+    empty[:] = pixels.mean(axis=(0, 1)).round()
+    squares = list(_squares(len(pixels)))
+    views = [pixels, empty]
+    for rows, columns in squares:
+        covered, shown = pixels.copy(), empty.copy()
+        covered[rows, columns], shown[rows, columns] = empty[rows, columns], pixels[rows, columns]
+        views += [covered, shown]
+    embeddings = encoder.encode_images(np.stack(views))
+    scores = embeddings @ directions.T
+    heat = ((scores[0] - scores[2::2]) + (scores[3::2] - scores[1])) / 2
+    return HeatMaps(_spread(heat.T), HeatMethod.OCCLUSION, embeddings[0], encoded=len(views))
 
 
-def _covered(pixels: Pixels) -> Iterator[Pixels]:
-    """By size, then row, then column."""
-    size = len(pixels)
-    colour = pixels.mean(axis=(0, 1)).round().astype(np.uint8)
-    centres = (np.arange(_GRID) + 0.5) * size / _GRID
+def _squares(size: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of each square in a picture of so many pixels or cells a side, those of one side together."""
+    middles = (np.arange(_PLACES) + 0.5) * size / _PLACES
     for window in _WINDOWS:
-        starts = np.maximum(0, np.round(centres - window * size / 2)).astype(int)
-        ends = np.round(centres + window * size / 2).astype(int)
-        for top, bottom in zip(starts, ends, strict=True):
-            for left, right in zip(starts, ends, strict=True):
-                picture = pixels.copy()
-                picture[top:bottom, left:right] = colour
-                yield picture
+        half = window * size / _CELLS / 2
+        spans = [slice(round(max(0.0, middle - half)), round(middle + half)) for middle in middles]
+        yield from product(spans, spans)
+
+
+def _spread(heat: Heat) -> Heat:
+    """``(m, squares)`` -> ``(m, cells, cells)``; squares of each side count alike."""
+    maps = np.zeros((len(heat), _CELLS, _CELLS), dtype=np.float32)
+    squares, each = list(_squares(_CELLS)), _PLACES**2
+    for start in range(0, len(squares), each):
+        total, count = np.zeros_like(maps), np.zeros((_CELLS, _CELLS), dtype=np.float32)
+        for position in range(start, start + each):
+            total[:, *squares[position]] += heat[:, position, np.newaxis, np.newaxis]
+            count[squares[position]] += 1
+        maps += total / count / len(_WINDOWS)
+    return maps

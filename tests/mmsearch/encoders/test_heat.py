@@ -33,8 +33,21 @@ def test_the_warmest_place_is_where_the_score_comes_from(row: int, column: int) 
     pixels = spots((row, column, RED), (7 - row, 7 - column, (0, 255, 0)))
     found = heat_maps(SpotEncoder(), pixels, np.array([[1, 0], [0, 1]], dtype=np.float32))
     assert found.method is HeatMethod.OCCLUSION
-    assert np.unravel_index(found.maps[0].argmax(), found.maps[0].shape) == (row, column)
-    assert np.unravel_index(found.maps[1].argmax(), found.maps[1].shape) == (7 - row, 7 - column)
+    for map_, place in zip(found.maps, [(row, column), (7 - row, 7 - column)], strict=True):
+        warmest = np.argwhere(map_ >= map_.max() - 1e-7).mean(axis=0)
+        assert np.abs(warmest - (np.array(place) * 4 + 1.5)).max() <= 6  # of 32 cells
+
+
+def test_heat_is_what_squares_take_along_and_bring_by_hand() -> None:
+    pixels = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
+    pixels[:, :32, 0] = 200
+    (map_,) = heat_maps(SpotEncoder(), pixels, np.array([[1, 0]], dtype=np.float32)).maps
+    # The cover has red 100, so a square takes along and brings 100 for each red pixel, less 100 for each black one.
+    # Pixel (32, 12) lies in squares of 20 rows, of which 14, 20 and 20 columns are in the picture, all red; and in
+    # squares of 28 rows with 18, 26 and 26 red columns, the last of them with 2 black ones.
+    small, large = 20 * (14 + 20 + 20) / 3, 28 * (18 + 26 + 26 - 2) / 3
+    assert map_[16, 6] == pytest.approx((small + large) / 2 * 100 / 255 / SIZE**2, abs=1e-6)
+    np.testing.assert_allclose(map_[:, ::-1], -map_, atol=1e-6)
 
 
 def test_what_is_not_there_has_no_place() -> None:
