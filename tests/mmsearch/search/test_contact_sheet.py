@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -125,6 +125,7 @@ _NASTY = st.text(alphabet="<>&\"'/-! abSCRIPT=\u202e\x00\n\udc80é漢", max_size
 )
 
 
+@settings(deadline=None)
 @given(words=st.lists(_NASTY, min_size=9, max_size=9))
 def test_no_word_of_a_user_becomes_a_tag_or_an_attribute(
     tmp_path_factory: pytest.TempPathFactory, words: list[str]
