@@ -21,10 +21,23 @@ from mmsearch.errors import MmsearchError
 from mmsearch.evaluation import DirectionReport, Report
 from mmsearch.media import Limits
 from mmsearch.opening import create, find, index, open, verify  # noqa: A004 - users write mmsearch.open
-from mmsearch.search import Hit, Hits, Item, Neighbors, Picture, Query, Text, parse_query, write_contact_sheet
+from mmsearch.search import (
+    By,
+    Hit,
+    Hits,
+    Item,
+    Neighbors,
+    Picture,
+    Query,
+    Text,
+    parse_query,
+    with_feedback,
+    write_contact_sheet,
+)
 from mmsearch.store import Damage, Modality, RepairReport
 
 __all__ = [
+    "By",
     "Collection",
     "Damage",
     "DirectionReport",
@@ -56,5 +69,6 @@ __all__ = [
     "open",
     "parse_query",
     "verify",
+    "with_feedback",
     "write_contact_sheet",
 ]

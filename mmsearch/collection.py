@@ -16,7 +16,20 @@ from mmsearch.encoders import DualEncoder, EmbeddingSpace, load_encoder
 from mmsearch.errors import EncoderMismatch, MediaError, NotFound, QueryError
 from mmsearch.evaluation import Report, evaluate_pairs
 from mmsearch.media import Limits, match_keys, read_pairs
-from mmsearch.search import DEFAULT_K, Hits, Neighbors, Query, Searcher, Text, embed_queries, file_key, matching_ids
+from mmsearch.search import (
+    DEFAULT_K,
+    Answer,
+    By,
+    Hits,
+    Neighbors,
+    Query,
+    QueryEncoder,
+    Searcher,
+    SearchOptions,
+    Text,
+    file_key,
+    matching_ids,
+)
 from mmsearch.store import Damage, Modality, RepairReport, Store
 
 logger = logging.getLogger(__name__)
@@ -136,30 +149,47 @@ class Collection:
         *,
         modality: Modality | str | None = None,
         where: str | None = None,
+        by: By | str = By.VECTORS,
+        min_relevance: float = 0.0,
+        distinct: bool = False,
+        diverse: bool = False,
+        columns: Sequence[str] = (),
     ) -> Hits:
-        """Find the items that are nearest to a query.
+        """Find the items that fit a query best.
 
         Args:
             query: a sentence, or what ``Text``, ``Picture`` and arithmetic on them give.
             k: how many hits at most.
-            modality: ``image`` or ``text``; pictures when None, or texts where there are no pictures.
+            modality: ``image``, ``text``, or ``any`` for both, fused by rank; pictures when None, or texts where
+                there are no pictures.
             where: a condition in SQL over the collection's columns, as in ``width > 1000``; the hits are the k
-                nearest of the items for which it holds.
+                best of the items for which it holds.
+            by: ``vectors``; ``words`` of captions, texts, file and folder names; or ``both``, fused by rank.
+            min_relevance: leave out hits that are less likely to be right, in [0, 1].
+            distinct: fold near-copies into the best of them; ``Hit.copies`` names the others.
+            diverse: prefer hits that differ from each other.
+            columns: of the collection, to be given with each hit.
 
         Raises:
-            QueryError: an empty query, a k below 1, an unknown modality, a condition that cannot be understood.
-            MissingPackage: ``where`` needs duckdb.
+            QueryError: an empty query, a k below 1, an unknown choice or column, a condition that cannot be
+                understood.
+            MissingPackage: ``where`` needs duckdb, words need tantivy.
             MediaError: a picture of the query cannot be read.
         """
+        options = SearchOptions(
+            k=k,
+            modality=modality,
+            where=where,
+            by=by,
+            min_relevance=min_relevance,
+            distinct=distinct,
+            diverse=diverse,
+            columns=columns,
+        )
+        query = Text(query) if isinstance(query, str) else query
         searcher = self._fresh_searcher()
-        among = matching_ids(searcher.snapshot, where) if where is not None else None
-        vectors = embed_queries([query], self.encoder, searcher, Limits())
-        wanted = _modality(modality) if modality else self._default_modality(searcher)
-        most = max(1, searcher.snapshot.counts().get(wanted, 0))  # a k beyond it means "all"
-        found = searcher.search_many(vectors, min(k, most), wanted, among=among)
-        there = found.ids[0] >= 0
-        hits = searcher.hits(found.ids[0][there], found.scores[0][there])
-        return Hits(hits, Text(query) if isinstance(query, str) else query)
+        embedded = None if by == By.WORDS else self._query_encoder.embed([query], searcher, Limits())[0]
+        return Answer(query, embedded, options, searcher).hits()
 
     def search_many(
         self,
@@ -169,7 +199,9 @@ class Collection:
         modality: Modality | str | None = None,
         where: str | None = None,
     ) -> Neighbors:
-        """Search a batch of queries at once; the arguments are those of ``search``.
+        """Search a batch of queries at once, by vectors, for items of one modality.
+
+        The arguments are those of ``search``.
 
         Returns:
             ``Neighbors``: ``ids`` ``(n, k)`` int64 and ``scores`` ``(n, k)`` float32.
@@ -180,10 +212,13 @@ class Collection:
         if isinstance(queries, str):
             raise TypeError(f"queries is the string {queries!r}; give a list of queries, or call search")
         searcher = self._fresh_searcher()
-        wanted = _modality(modality) if modality else self._default_modality(searcher)
+        wanted = SearchOptions(k=k, modality=modality).modalities or (searcher.default_modality,)
+        if len(wanted) > 1:
+            raise QueryError("a batch is searched for one modality at a time; choose image or text")
         among = matching_ids(searcher.snapshot, where) if where is not None else None
-        vectors = embed_queries(queries, self.encoder, searcher, Limits())
-        return searcher.search_many(vectors, k, wanted, among=among)
+        embedded = self._query_encoder.embed(queries, searcher, Limits())
+        vectors = np.array([query.vector for query in embedded], np.float32).reshape(len(embedded), self.space.dim)
+        return searcher.search_many(vectors, k, wanted[0], among=among)
 
     def remove(self, keys: Sequence[str]) -> int:
         """Remove items by key, pictures with their captions, tables with their rows; the files stay.
@@ -276,6 +311,10 @@ class Collection:
             ks=ks,
         )
 
+    @cached_property
+    def _query_encoder(self) -> QueryEncoder:
+        return QueryEncoder(self.encoder)
+
     def _fresh_searcher(self) -> Searcher:
         newest = self._store.newest_number()
         if self._searcher is None or newest != self._seen:
@@ -285,10 +324,6 @@ class Collection:
                 self._searcher = Searcher(snapshot, home=self.home)
                 logger.debug("reading commit %d of %s", snapshot.manifest.number, self.path)
         return self._searcher
-
-    def _default_modality(self, searcher: Searcher) -> Modality:
-        counts = searcher.snapshot.counts()
-        return Modality.TEXT if counts.get(Modality.TEXT) and not counts.get(Modality.IMAGE) else Modality.IMAGE
 
 
 def _check_space(collection: Collection, found: EmbeddingSpace) -> None:
@@ -311,11 +346,3 @@ def _check_space(collection: Collection, found: EmbeddingSpace) -> None:
         expected.fingerprint,
         found.fingerprint,
     )
-
-
-def _modality(name: Modality | str) -> Modality:
-    try:
-        return Modality(name)
-    except ValueError:
-        known = ", ".join(Modality)
-        raise QueryError(f"there is no modality {name!r}; choose one of {known}") from None

@@ -35,15 +35,32 @@ class Layout(Enum):
         return cls.TABLE if sys.stdout.isatty() else cls.TABS
 
 
-def print_hits(hits: Hits, layout: Layout) -> None:
-    """Print hits, best first."""
+_FIELDS = ["rank", "score", "relevance", "id", "key", "path", "modality", "text", "copies"]
+
+
+def print_hits(hits: Hits, layout: Layout, *, query: str | None = None, is_first: bool = True) -> None:
+    """Print hits, best first.
+
+    Args:
+        hits: of one query.
+        layout: how.
+        query: as it was typed, to be told with the hits where several queries are answered.
+        is_first: whether a header is still to be printed.
+    """
+    asked = {} if query is None else {"query": query}
     if layout is Layout.TABLE:
+        if query is not None:
+            print(query)
         print_table(hits)
     elif layout is Layout.JSON:
         for hit in hits:
-            print(json.dumps(hit.to_json(), ensure_ascii=False))
+            print(json.dumps({**asked, **hit.to_json()}, ensure_ascii=False, default=str))
     elif layout is Layout.CSV:
-        print_csv(hits)
+        columns = [*asked, *_FIELDS, *(hits[0].columns if hits else ())]
+        writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore")
+        if is_first:
+            writer.writeheader()
+        writer.writerows({**asked, **hit.to_json(), "copies": len(hit.copies)} for hit in hits)
     elif layout is Layout.PATHS:
         for hit in hits:
             # Bytes as the file system has them: a name need not be valid in the terminal's encoding.
@@ -51,15 +68,8 @@ def print_hits(hits: Hits, layout: Layout) -> None:
             sys.stdout.buffer.write(os.fsencode(hit.path) + b"\n")
     else:
         for hit in hits:
-            print(f"{hit.rank}\t{hit.score:.4f}\t{shown(hit)}")
-
-
-def print_csv(hits: Hits) -> None:
-    """A header and one row a hit."""
-    rows = [hit.to_json() for hit in hits]
-    writer = csv.DictWriter(sys.stdout, ["rank", "score", "id", "key", "path", "modality", "text"])
-    writer.writeheader()
-    writer.writerows(rows)
+            columns = [one_line(str(value)) for value in hit.columns.values()]
+            print(*asked.values(), hit.rank, f"{hit.score:.4f}", _percent(hit), found(hit), *columns, sep="\t")
 
 
 def print_table(hits: Hits) -> None:
@@ -71,13 +81,27 @@ def print_table(hits: Hits) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("#", justify="right", style="dim")
     table.add_column("score", justify="right")
+    table.add_column("relevance", justify="right")
     table.add_column("found", overflow="fold")
+    for name in hits[0].columns if hits else ():
+        table.add_column(name, overflow="fold")
     for hit in hits:
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", Text(shown(hit)))
+        columns = [Text(one_line(str(value))) for value in hit.columns.values()]
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", _percent(hit), Text(found(hit)), *columns)
     Console().print(table if hits else "nothing found")
 
 
-def shown(hit: Hit) -> str:
-    """What a person wants to see of a hit, on one line: a text's words, a picture's key."""
+def found(hit: Hit) -> str:
+    """What a person wants to see of a hit, on one line: a text's words, a picture's key, and its copies."""
     text = hit.text if hit.modality.value == "text" and hit.text else hit.key
+    count = len(hit.copies)
+    return one_line(text) + (f" (+{count} {'copy' if count == 1 else 'copies'})" if count else "")
+
+
+def one_line(text: str) -> str:
+    """With control characters escaped, so that no name moves the cursor."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _percent(hit: Hit) -> str:
+    return "" if hit.relevance is None else f"{hit.relevance:.0%}"

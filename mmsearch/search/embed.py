@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from mmsearch.arrays import Embeddings
-from mmsearch.encoders import DualEncoder
+from mmsearch.encoders import DualEncoder, knows_only_english
 from mmsearch.errors import QueryError
 from mmsearch.media import Limits, load_picture
 from mmsearch.search.query import Item, Operand, Picture, Query, Term, Text, check_terms
@@ -42,87 +44,118 @@ class Library(Protocol):
         ...
 
 
-def embed_queries(queries: Sequence[Query | str], encoder: DualEncoder, library: Library, limits: Limits) -> Embeddings:
-    """Embed the terms of each query and sum them up; all texts go through the encoder as one batch.
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddedQuery:
+    """A query as a direction of the space, and what it is the sum of."""
 
-    Pictures and texts lie in two cones of the space, and all vectors of a cone share most of their length. In a
-    sum of several terms each is therefore centred on the mean of its modality first: what is added or subtracted
-    is what tells it from others of its kind, and pictures do not drown words.
+    terms: tuple[Term, ...]
+    modalities: tuple[Modality, ...]
+    """Of the terms."""
+    weights: npt.NDArray[np.float64]
+    """``(n,)``, scaled so that the largest is 1: no weight, however large, overflows."""
+    centred: npt.NDArray[np.float64]
+    """``(n, dim)`` vectors of the terms, less the mean of their modality where there are several terms."""
+    vector: Embeddings
+    """``(dim,)`` float32, unit norm."""
+    everyday_texts: Embeddings
+    """``(p, dim)`` vectors of texts about many things, to hold scores against; 0 rows when no term is a text."""
+    notes: tuple[str, ...]
+    """What a person should know before trusting the answer."""
 
-    Args:
-        queries: ``Query`` objects, or strings that are taken as ``Text``.
-        encoder: of the collection's space.
-        library: the collection, for items and for the mean of its pictures.
-        limits: for reading pictures.
-
-    Returns:
-        ``(n, dim)`` float32, unit rows.
-
-    Raises:
-        QueryError: a query adds nothing (see ``check_terms``), its terms cancel each other out, or an item is not
-            in the collection.
-        MediaError, NotFound: a picture cannot be read.
-
-    Source:
-        Centring per modality: GR-CLIP, arXiv 2507.19054.
-    """
-    sums = [(Text(query) if isinstance(query, str) else query).terms for query in queries]
-    for terms in sums:
-        check_terms(terms)
-    operands = list(dict.fromkeys(term.of for terms in sums for term in terms))
-    vectors = _embed(operands, encoder, library, limits)
-    means = _Means(encoder, library)
-    rows = [_sum(terms, vectors, means) for terms in sums]
-    return np.stack(rows) if rows else np.empty((0, encoder.space.dim), np.float32)
+    @property
+    def total(self) -> npt.NDArray[np.float64]:
+        """``(dim,)`` the weighted sum, whose direction ``vector`` has."""
+        return self.weights @ self.centred
 
 
-def _embed(
-    operands: Sequence[Operand], encoder: DualEncoder, library: Library, limits: Limits
-) -> dict[Operand, tuple[Modality, Embeddings]]:
-    texts = [of.text for of in operands if isinstance(of, Text)]
-    encoded = iter(encoder.encode_texts(texts) if texts else ())
-    vectors: dict[Operand, tuple[Modality, Embeddings]] = {}
-    for of in operands:
-        match of:
-            case Text():
-                vectors[of] = Modality.TEXT, next(encoded)
-            case Picture(path):
-                picture = load_picture(Path(path).expanduser(), limits=limits)
-                vectors[of] = Modality.IMAGE, encoder.encode_images(encoder.prepare(picture)[np.newaxis])[0]
-            case Item(key):
-                vectors[of] = library.vector_of(key)
-            case _:
-                raise TypeError(f"a query's term is {type(of).__name__}; make it of Text, Picture and Item")
-    return vectors
+class QueryEncoder:
+    """Turns queries into directions, and keeps what it has learned of the encoder's texts."""
 
-
-@dataclass(frozen=True)
-class _Means:
-    """What the vectors of one modality have in common, found when first needed."""
-
-    encoder: DualEncoder
-    library: Library
+    def __init__(self, encoder: DualEncoder) -> None:
+        self._encoder = encoder
 
     @cached_property
-    def text(self) -> Embeddings:
-        mean: Embeddings = self.encoder.encode_texts(_PLAIN_TEXTS).mean(axis=0)
+    def everyday_texts(self) -> Embeddings:
+        """``(p, dim)`` vectors of texts about many things."""
+        return self._encoder.encode_texts(_PLAIN_TEXTS)
+
+    def embed(self, queries: Sequence[Query | str], library: Library, limits: Limits) -> list[EmbeddedQuery]:
+        """Embed the terms of each query and sum them up; all texts go through the encoder as one batch.
+
+        Pictures and texts lie in two cones of the space, and all vectors of a cone share most of their length. In a
+        sum of several terms each is therefore centred on the mean of its modality first: what is added or subtracted
+        is what tells it from others of its kind, and pictures do not drown words.
+
+        Args:
+            queries: ``Query`` objects, or strings that are taken as ``Text``.
+            library: the collection, for items and for the mean of its pictures.
+            limits: for reading pictures.
+
+        Raises:
+            QueryError: a query adds nothing (see ``check_terms``), its terms cancel each other out, or an item is
+                not in the collection.
+            MediaError, NotFound: a picture cannot be read.
+
+        Source:
+            Centring per modality: GR-CLIP, arXiv 2507.19054.
+        """
+        sums = [(Text(query) if isinstance(query, str) else query).terms for query in queries]
+        for terms in sums:
+            check_terms(terms)
+        operands = list(dict.fromkeys(term.of for terms in sums for term in terms))
+        vectors = self._embed(operands, library, limits)
+        return [self._sum(terms, vectors, library) for terms in sums]
+
+    def _embed(
+        self, operands: Sequence[Operand], library: Library, limits: Limits
+    ) -> dict[Operand, tuple[Modality, Embeddings]]:
+        encoder = self._encoder
+        texts = [of.text for of in operands if isinstance(of, Text)]
+        encoded = iter(encoder.encode_texts(texts) if texts else ())
+        vectors: dict[Operand, tuple[Modality, Embeddings]] = {}
+        for of in operands:
+            match of:
+                case Text():
+                    vectors[of] = Modality.TEXT, next(encoded)
+                case Picture(path):
+                    picture = load_picture(Path(path).expanduser(), limits=limits)
+                    vectors[of] = Modality.IMAGE, encoder.encode_images(encoder.prepare(picture)[np.newaxis])[0]
+                case Item(key):
+                    vectors[of] = library.vector_of(key)
+                case _:
+                    raise TypeError(f"a query's term is {type(of).__name__}; make it of Text, Picture and Item")
+        return vectors
+
+    def _sum(
+        self, terms: tuple[Term, ...], vectors: dict[Operand, tuple[Modality, Embeddings]], library: Library
+    ) -> EmbeddedQuery:
+        weights = np.array([term.weight for term in terms])
+        weights /= np.abs(weights).max()
+        modalities = tuple(vectors[term.of][0] for term in terms)
+        centred = np.stack([vectors[term.of][1] for term in terms]).astype(np.float64)
+        if len(terms) > 1:
+            centred -= np.stack([self._mean(modality, library) for modality in modalities])
+        total = weights @ centred
+        norm = float(np.linalg.norm(total))
+        if not norm > _SMALLEST_NORM:
+            raise QueryError("the query's terms cancel each other out, so nothing is left to search for")
+        vector = (total / norm).astype(np.float32)
+        everyday = self.everyday_texts if Modality.TEXT in modalities else np.empty((0, len(vector)), np.float32)
+        return EmbeddedQuery(terms, modalities, weights, centred, vector, everyday, tuple(self._notes(terms)))
+
+    def _notes(self, terms: tuple[Term, ...]) -> Iterator[str]:
+        name = self._encoder.space.encoder
+        for term in terms:
+            if isinstance(term.of, Text) and _is_foreign(term.of.text) and knows_only_english(name):
+                yield f"{name} knows only English, and {term.of.text!r} is not; `mmsearch encoders` lists others"
+
+    def _mean(self, modality: Modality, library: Library) -> Embeddings:
+        """``(dim,)`` what the vectors of one modality have in common."""
+        mean: Embeddings = self.everyday_texts.mean(axis=0) if modality is Modality.TEXT else library.mean_image
         return mean
 
-    @cached_property
-    def image(self) -> Embeddings:
-        return self.library.mean_image
 
-
-def _sum(terms: Sequence[Term], vectors: dict[Operand, tuple[Modality, Embeddings]], means: _Means) -> Embeddings:
-    weights = np.array([term.weight for term in terms])
-    weights /= np.abs(weights).max() or 1.0  # so that no weight, however large, overflows
-    total = np.zeros_like(vectors[terms[0].of][1], dtype=np.float64)
-    for weight, term in zip(weights, terms, strict=True):
-        modality, vector = vectors[term.of]
-        mean = 0.0 if len(terms) == 1 else means.text if modality is Modality.TEXT else means.image
-        total += weight * (vector - mean)
-    norm = float(np.linalg.norm(total))
-    if not norm > _SMALLEST_NORM:
-        raise QueryError("the query's terms cancel each other out, so nothing is left to search for")
-    unit: Embeddings = (total / norm).astype(np.float32)
-    return unit
+def _is_foreign(text: str) -> bool:
+    """Whether most letters belong to another script than Latin."""
+    letters = [letter for letter in text if letter.isalpha()]
+    return sum("LATIN" not in unicodedata.name(letter, "") for letter in letters) > len(letters) / 2

@@ -15,11 +15,11 @@ from mmsearch.arrays import Embeddings
 from mmsearch.encoders import DualEncoder, Heat, HeatMaps, heat_maps
 from mmsearch.errors import MediaError, NotFound, QueryError
 from mmsearch.media import Limits, load_picture
-from mmsearch.search.embed import _embed, _Means
+from mmsearch.search.embed import EmbeddedQuery, QueryEncoder
 from mmsearch.search.explain_page import write_page
 from mmsearch.search.heat_overlay import Box, overlay, seen_box
 from mmsearch.search.hits import Hit
-from mmsearch.search.query import Item, Operand, Picture, Query, Term, Text, check_terms
+from mmsearch.search.query import Item, Operand, Picture, Query, Term, Text
 from mmsearch.search.searcher import Searcher
 from mmsearch.store import Modality
 
@@ -163,18 +163,17 @@ def explain(query: Query | str, key: str, encoder: DualEncoder, searcher: Search
         limits: for reading pictures.
 
     Raises:
-        QueryError: no item has the key, or the query is none that ``embed_queries`` takes.
+        QueryError: no item has the key, or the query is none that ``QueryEncoder.embed`` takes.
         MediaError, NotFound: a picture of the query cannot be read.
     """
     query = Text(query) if isinstance(query, str) else query
-    check_terms(query.terms)
     item, hit = _item(key, searcher)
-    summands = _Summands.of(query.terms, encoder, searcher, limits)
-    unit = summands.unit
+    embedded = QueryEncoder(encoder).embed([query], searcher, limits)[0]
+    unit = embedded.vector
     picture, notes = _picture(hit, encoder.space.preprocessing.size, limits)
     maps = None
     if picture is not None:
-        directions = unit[np.newaxis] if len(query.terms) == 1 else np.stack([unit, *summands.directions])
+        directions = unit[np.newaxis] if len(query.terms) == 1 else np.stack([unit, *_directions(embedded)])
         maps = heat_maps(encoder, encoder.prepare(picture), directions)
         if float(maps.embedding @ item) < _SAME_PICTURE:
             notes += (f"{hit.path.name} is no longer the picture that was indexed; the map is of what it shows now",)
@@ -182,8 +181,8 @@ def explain(query: Query | str, key: str, encoder: DualEncoder, searcher: Search
         query=query,
         hit=replace(hit, score=float(unit @ item)),
         terms=tuple(
-            TermShare(term, float(share), _words_of_term(summands, position, item, encoder))
-            for position, (term, share) in enumerate(zip(query.terms, summands.shares(item), strict=True))
+            TermShare(term, share, _words_of_term(embedded, position, item, encoder))
+            for position, (term, share) in enumerate(zip(query.terms, _shares(embedded, item), strict=True))
         ),
         words=_words_of_item(hit, unit, encoder),
         heat_maps=maps,
@@ -193,52 +192,17 @@ def explain(query: Query | str, key: str, encoder: DualEncoder, searcher: Search
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Summands:
-    """A query before it is summed up."""
+def _shares(embedded: EmbeddedQuery, item: Embeddings) -> list[float]:
+    """What each term adds to the score; they sum up to it."""
+    shares: list[float] = (embedded.weights * (embedded.centred @ item) / np.linalg.norm(embedded.total)).tolist()
+    return shares
 
-    terms: tuple[Term, ...]
-    weights: npt.NDArray[np.float64]
-    """``(n,)``, scaled so that the largest is 1."""
-    centred: npt.NDArray[np.float64]
-    """``(n, dim)``"""
 
-    @classmethod
-    def of(cls, terms: tuple[Term, ...], encoder: DualEncoder, searcher: Searcher, limits: Limits) -> _Summands:
-        vectors = _embed([term.of for term in terms], encoder, searcher, limits)
-        means = _Means(encoder, searcher)
-        weights = np.array([term.weight for term in terms])
-        centred = []
-        for term in terms:
-            modality, vector = vectors[term.of]
-            mean = 0.0 if len(terms) == 1 else means.text if modality is Modality.TEXT else means.image
-            centred.append(vector.astype(np.float64) - mean)
-        return cls(terms, weights / (np.abs(weights).max() or 1.0), np.stack(centred))
-
-    @property
-    def total(self) -> npt.NDArray[np.float64]:
-        return self.weights @ self.centred
-
-    @property
-    def unit(self) -> Embeddings:
-        """``(dim,)``: the direction that the query searches in."""
-        norm = float(np.linalg.norm(self.total))
-        if not norm > 1e-3:
-            raise QueryError("the query's terms cancel each other out, so nothing is left to explain")
-        unit: Embeddings = (self.total / norm).astype(np.float32)
-        return unit
-
-    @property
-    def directions(self) -> Embeddings:
-        """``(n, dim)``: each term's own direction, as if it were added."""
-        lengths = np.linalg.norm(self.centred, axis=1, keepdims=True)
-        directions: Embeddings = (self.centred / np.maximum(lengths, 1e-9)).astype(np.float32)
-        return directions
-
-    def shares(self, item: Embeddings) -> npt.NDArray[np.float64]:
-        """``(n,)``; they sum up to the item's score."""
-        shares: npt.NDArray[np.float64] = self.weights * (self.centred @ item) / np.linalg.norm(self.total)
-        return shares
+def _directions(embedded: EmbeddedQuery) -> Embeddings:
+    """``(n, dim)``: each term's own direction, as if it were added."""
+    lengths = np.linalg.norm(embedded.centred, axis=1, keepdims=True)
+    directions: Embeddings = (embedded.centred / np.maximum(lengths, 1e-9)).astype(np.float32)
+    return directions
 
 
 def _item(key: str, searcher: Searcher) -> tuple[Embeddings, Hit]:
@@ -259,16 +223,18 @@ def _picture(hit: Hit, size: int, limits: Limits) -> tuple[Image.Image | None, t
         return None, (str(err),)
 
 
-def _words_of_term(summands: _Summands, position: int, item: Embeddings, encoder: DualEncoder) -> tuple[WordShare, ...]:
+def _words_of_term(
+    embedded: EmbeddedQuery, position: int, item: Embeddings, encoder: DualEncoder
+) -> tuple[WordShare, ...]:
     """Score of the whole query less that of the query with one word left out of one term."""
-    of = summands.terms[position].of
+    of = embedded.terms[position].of
     words = _words(of.text) if isinstance(of, Text) else []
     if not words:
         return ()
     full, *shorter = encoder.encode_texts([" ".join(words), *_each_left_out(words)]).astype(np.float64)
-    totals = summands.total + summands.weights[position] * (np.stack(shorter) - full)
+    totals = embedded.total + embedded.weights[position] * (np.stack(shorter) - full)
     lengths = np.maximum(np.linalg.norm(totals, axis=1), 1e-3)
-    return _drops(words, float(summands.unit @ item), totals @ item / lengths)
+    return _drops(words, float(embedded.vector @ item), totals @ item / lengths)
 
 
 def _words_of_item(hit: Hit, unit: Embeddings, encoder: DualEncoder) -> tuple[WordShare, ...]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mmsearch.arrays import Embeddings, Ids, Scores
 from mmsearch.errors import MissingPackage, QueryError
 from mmsearch.media import path_of
 from mmsearch.search.hits import Hit
+from mmsearch.search.lexical import LexicalIndex
 from mmsearch.store import Modality, Snapshot
 from mmsearch_indexes import FaissMissing, FlatIndex, VectorIndexError
 
-DEFAULT_K = 10
 _SAMPLE = 2048
 _COLUMNS = ("id", "key", "source", "modality", "text")
 
@@ -38,6 +40,7 @@ class Searcher:
     def __init__(self, snapshot: Snapshot, *, home: Path) -> None:
         self.snapshot = snapshot
         self._home = home
+        self._ids: dict[Modality, Ids] = {}
         self._indexes: dict[Modality, tuple[Ids, FlatIndex]] = {}
 
     def search_many(self, queries: Embeddings, k: int, modality: Modality, *, among: Ids | None = None) -> Neighbors:
@@ -53,30 +56,51 @@ class Searcher:
             QueryError: k is below 1, or a query does not fit the collection.
             MissingPackage: faiss is not installed.
         """
+        ids, index = self._index(modality)
+        rows = None if among is None else np.flatnonzero(np.isin(ids, among))
         try:
-            ids, index = self._index(modality)
-            rows = None if among is None else np.flatnonzero(np.isin(ids, among))
             found = index.search(queries, k, among=rows).renamed(ids)
-        except FaissMissing as err:
-            raise MissingPackage("faiss", "cpu") from err
         except VectorIndexError as err:
             raise QueryError(str(err)) from err
         return Neighbors(found.row_ids, found.scores)
 
-    def vectors_of(self, ids: Ids, modality: Modality) -> Embeddings:
-        """``(n, dim)`` float32 vectors of live items of one modality, in the order asked for."""
-        known, index = self._index(modality)
-        return index.vectors(np.searchsorted(known, ids))
+    @property
+    def default_modality(self) -> Modality:
+        """Pictures where there are any, else texts."""
+        counts = self.snapshot.counts()
+        return Modality.TEXT if counts.get(Modality.TEXT) and not counts.get(Modality.IMAGE) else Modality.IMAGE
+
+    def count(self, modalities: Sequence[Modality], among: Ids | None = None) -> int:
+        """How many live items are of these modalities, and among ``among`` where that is given."""
+        if among is None:
+            return sum(self.snapshot.counts().get(modality, 0) for modality in modalities)
+        return sum(int(self.holds(among, modality).sum()) for modality in modalities)
+
+    def holds(self, ids: Ids, modality: Modality) -> npt.NDArray[np.bool_]:
+        """``(n,)`` which of these live items are of a modality."""
+        return np.isin(ids, self._ids_of(modality))
+
+    def vectors_of(self, ids: Ids) -> Embeddings:
+        """``(n, dim)`` float32 vectors of live items, in the order asked for."""
+        vectors = np.empty((len(ids), self.snapshot.dim), np.float32)
+        left = np.ones(len(ids), np.bool_)
+        for modality in dict.fromkeys([*self._indexes, *map(Modality, self.snapshot.counts())]):
+            if not left.any():
+                break
+            here = self.holds(ids, modality)
+            known, index = self._index(modality)
+            vectors[here] = index.vectors(np.searchsorted(known, ids[here]))
+            left &= ~here
+        return vectors
 
     def sample(self, modality: Modality) -> Embeddings:
         """``(m, dim)`` float32 vectors of up to 2,048 random items of one modality, the same ones each time."""
         known, index = self._index(modality)
-        if len(known) <= _SAMPLE:
-            return index.vectors(np.arange(len(known)))
-        return index.vectors(np.sort(np.random.default_rng(0).choice(len(known), _SAMPLE, replace=False)))
+        rows = np.arange(len(known))
+        return index.vectors(rows if len(rows) <= _SAMPLE else np.random.default_rng(0).choice(rows, _SAMPLE, False))
 
     def hits(self, ids: Ids, scores: Scores) -> tuple[Hit, ...]:
-        """What stands behind the ids of one query."""
+        """What stands behind the ``(n,)`` ids of one query, best first."""
         rows = self.snapshot.rows(ids, _COLUMNS).to_pylist()
         return tuple(
             Hit(
@@ -92,6 +116,11 @@ class Searcher:
             for rank, (score, row) in enumerate(zip(scores, rows, strict=True), start=1)
         )
 
+    @cached_property
+    def lexical(self) -> LexicalIndex:
+        """The words of the snapshot's items; opened, and brought up to date, when first asked for."""
+        return LexicalIndex.open(self.snapshot)
+
     def vector_of(self, key: str) -> tuple[Modality, Embeddings]:
         """An item's modality and its ``(dim,)`` float32 vector.
 
@@ -103,9 +132,8 @@ class Searcher:
             position = table["key"].to_pylist().index(key)
         except ValueError:
             raise QueryError(f"no item has the key {key!r}; `mmsearch search --json` shows keys") from None
-        row = self.snapshot.rows([table["id"][position].as_py()], ["modality", "embedding"])
-        vector = np.array(row["embedding"][0].as_py(), dtype=np.float32)
-        return Modality(row["modality"][0].as_py()), vector
+        row = self.snapshot.rows([table["id"][position].as_py()], ["id", "modality"])
+        return Modality(row["modality"][0].as_py()), self.vectors_of(row["id"].to_numpy())[0]
 
     @cached_property
     def mean_image(self) -> Embeddings:
@@ -113,10 +141,20 @@ class Searcher:
         _, index = self._index(Modality.IMAGE)
         return index.mean()
 
+    def _ids_of(self, modality: Modality) -> Ids:
+        if modality in self._indexes:
+            return self._indexes[modality][0]
+        if modality not in self._ids:
+            self._ids[modality] = self.snapshot.table(["id"], modality=modality)["id"].to_numpy()
+        return self._ids[modality]
+
     def _index(self, modality: Modality) -> tuple[Ids, FlatIndex]:
         if modality not in self._indexes:
             ids, stored = self.snapshot.embeddings(modality)
-            self._indexes[modality] = (ids, FlatIndex.build(stored.astype(np.float32)))
+            try:
+                self._indexes[modality] = (ids, FlatIndex.build(stored.astype(np.float32)))
+            except FaissMissing as err:
+                raise MissingPackage("faiss", "cpu") from err
         return self._indexes[modality]
 
 

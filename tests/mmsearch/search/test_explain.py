@@ -12,6 +12,7 @@ import mmsearch
 from mmsearch import Item, Picture, Query, Text
 from mmsearch.errors import QueryError
 from mmsearch.media import Limits
+from mmsearch.search.embed import QueryEncoder
 from mmsearch.search.explain import Explanation, explain
 from mmsearch.search.searcher import Searcher
 from mmsearch.store import Store
@@ -123,9 +124,7 @@ def test_each_term_of_several_has_a_map_of_its_own(explained: Explainer) -> None
 
 
 def _own(explained: Explainer, word: str) -> np.ndarray:
-    from mmsearch.search.embed import _Means
-
-    centred = explained.encoder.encode_texts([word])[0] - _Means(explained.encoder, explained.searcher).text
+    centred = explained.encoder.encode_texts([word])[0] - QueryEncoder(explained.encoder).everyday_texts.mean(axis=0)
     return centred / np.linalg.norm(centred)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mmsearch.arrays import Embeddings
 from mmsearch.media import Limits
-from mmsearch.search.embed import embed_queries
+from mmsearch.search.embed import QueryEncoder
 from mmsearch.search.feedback import LIKE_WEIGHT, UNLIKE_WEIGHT, with_feedback
 from mmsearch.search.query import Item, Picture, Term, Text
 from mmsearch.store import Modality
@@ -54,7 +54,7 @@ class Shelf:
 
 def scores(like: Sequence[str], unlike: Sequence[str]) -> Embeddings:
     query = with_feedback(QUERY, like=like, unlike=unlike)
-    return embed_queries([query], FakeEncoder(), Shelf(), Limits())[0, :3]
+    return QueryEncoder(FakeEncoder()).embed([query], Shelf(), Limits())[0].vector[:3]
 
 
 def test_feedback_moves_the_query_as_rocchio_says() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mmsearch.arrays import Embeddings
 from mmsearch.errors import MediaError, NotFound, QueryError
 from mmsearch.media import Limits
-from mmsearch.search import Item, Picture, Query, Text, embed_queries
+from mmsearch.search import Item, Picture, Query, QueryEncoder, Text
 from mmsearch.search.embed import _PLAIN_TEXTS
 from mmsearch.store import Modality
 from tests.fakes import FakeEncoder
@@ -36,7 +36,7 @@ class Shelf:
 
 
 def embed(query: Query | str) -> Embeddings:
-    return embed_queries([query], ENCODER, Shelf(), LIMITS)[0]
+    return QueryEncoder(ENCODER).embed([query], Shelf(), LIMITS)[0].vector
 
 
 def test_one_term_is_its_own_vector() -> None:
