@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,24 @@ class LexicalIndex:
                 order = np.lexsort((ids[fits], -scores[fits]))[:k]
                 return ids[fits][order], scores[fits][order]
             limit *= _FETCHED
+
+    def coverage(self, words: str, scores: Scores) -> Scores:
+        """How much of what was asked for each item has, whatever the number of words.
+
+        Args:
+            words: as given to ``search``.
+            scores: ``(n,)`` as ``search`` returned them for these words.
+
+        Returns:
+            ``(n,)`` float32 in [0, 1]: the score as a share of that of an item of mean length with every word once,
+            which is the sum of the words' inverse document frequencies.
+        """
+        typed = read_words(words)
+        stems = dict.fromkeys(self._stems([*typed.terms[:_MOST_TERMS], *chain(*typed.phrases)]))
+        every = self._searcher.num_docs
+        having = np.array([self._searcher.doc_freq("words", stem) for stem in stems]).clip(max=every)
+        full = float(np.log1p((every - having + 0.5) / (having + 0.5)).sum())
+        return (scores / full).clip(max=1.0).astype(np.float32) if full else np.zeros_like(scores)
 
     def _fetch(self, query: Any, limit: int) -> tuple[Ids, Scores]:
         hits = self._searcher.search(query, limit=limit, count=False).hits

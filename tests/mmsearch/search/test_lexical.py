@@ -199,6 +199,26 @@ def test_scores_are_bm25(many: Snapshot) -> None:
         assert (ids.dtype, scores.dtype) == (np.int64, np.float32)
 
 
+def test_coverage_is_the_share_of_the_words_that_an_item_has_rare_ones_counting_more(names: Snapshot) -> None:
+    index = LexicalIndex.open(names)
+
+    def rarity(having: int) -> float:
+        return math.log(1 + (len(NAMES) - having + 0.5) / (having + 0.5))
+
+    for words, full in (
+        ("rome", rarity(2)),
+        ("volleyball unheard", rarity(1) + rarity(0)),
+        ('"京タワ" jpg jpg', 2 * rarity(1) + rarity(7)),
+    ):
+        _, scores = index.search(words, 9)
+        assert index.coverage(words, scores) == pytest.approx((scores / full).clip(max=1))
+    _, scores = index.search("IMG_2042", 9)
+    covered = index.coverage("IMG_2042", scores)
+    assert covered[0] > 0.8
+    assert covered[1] < 0.5
+    assert index.coverage("!", np.zeros(2, np.float32)).tolist() == [0, 0]
+
+
 def test_the_first_k_are_the_first_of_all_however_many_score_the_same(index: LexicalIndex) -> None:
     ids, scores = index.search("dog sea", 10**9)
     assert len(set(scores.tolist())) < len(ids) / 3, "the material has many ties"
