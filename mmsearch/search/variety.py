@@ -15,7 +15,7 @@ NEAR = 0.85
 """The cosine from which on it is worth comparing what two pictures look like; see benchmarks/copies.py."""
 COPY = 0.96
 """The cosine from which on two items are taken for copies when there are no looks to compare."""
-DEFAULT_BALANCE = 0.7
+DEFAULT_BALANCE = 0.5
 """Of relevance against variety in ``diversify``; see benchmarks/diverse.py."""
 
 _BLOCK = 2048  # rows compared at once: the product of two blocks takes 16 MB
