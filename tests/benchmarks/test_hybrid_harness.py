@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.hybrid import compared, fused, keywords, ranks_of, report
+from benchmarks.hybrid import Words, compared, fused, fused_as_published, keywords, ranks_of, report
 
 
 def test_ranks_are_places_and_what_is_not_found_comes_last() -> None:
@@ -21,9 +21,11 @@ def test_what_became_of_the_answers() -> None:
 
 
 def test_each_query_is_fused_by_itself_and_to_a_depth() -> None:
-    first, second = [np.array([1, 2, 3]), np.array([3])], [np.array([3, 2]), np.array([4])]
-    both = fused(first, second, weights=[1, 2], depth=2)
-    assert [ids.tolist() for ids in both] == [[2, 3, 1], [4, 3]]
+    vectors = [np.array([1, 2, 3]), np.array([3])]
+    words = Words([np.array([3, 2, 1]), np.array([4])], [np.array([1.0, 0.1, 1.0]), np.array([0.2])])
+    both = fused(vectors, words, 2.0, constant=10, depth=2)
+    assert [ids.tolist() for ids in both] == [[3, 2, 1], [3, 4]]  # 2/11; 1/12 + 0.2/12; 1/11
+    assert [ids.tolist() for ids in fused_as_published(vectors, words.ids, weights=[1, 2])] == [[3, 2, 1], [4, 3]]
 
 
 def test_keywords_are_the_rarest_words_that_are_no_rarity() -> None:
