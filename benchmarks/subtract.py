@@ -3,7 +3,7 @@
 Data: the 1,000 photographs and 5,000 captions of Flickr8k's dev split. For pairs of words ("dog - grass"), the top 20
 pictures for the first word alone and for the difference; a picture shows a word if one of its five captions has it, in
 singular or plural. Reported for each pair and on average: how many of the 20 show the subtracted word, and how many
-show the word that was asked for; the same without centring each modality, for comparison.
+show the word that was asked for; for several weights of what is subtracted, with and without centring each modality.
 
     python -m benchmarks.subtract
 """
@@ -43,6 +43,7 @@ PAIRS = (
     ("beach", "dog"),
 )
 K = 20
+WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5)
 
 Search = Callable[[str, str | None], Sequence[str]]
 """Word, word to subtract -> keys of the top K."""
@@ -89,19 +90,30 @@ def measure(encoder: str) -> dict[str, Any]:
         def plain(wanted: str, _: str | None) -> Sequence[str]:
             return [hit.key for hit in photos.search(wanted, k=K)]
 
-        def centred(wanted: str, unwanted: str | None) -> Sequence[str]:
+        def subtracted(wanted: str, unwanted: str | None) -> Sequence[str]:
             return [hit.key for hit in photos.search(mmsearch.parse_query([wanted, "-", str(unwanted)]), k=K)]
 
-        def uncentred(wanted: str, unwanted: str | None) -> Sequence[str]:
-            first, second = photos.encoder.encode_texts([wanted, str(unwanted)])
-            return [keys[row] for row in np.argsort(-(pictures @ (first - second)), kind="stable")[:K]]
+        def centred(weight: float) -> Search:
+            def search(wanted: str, unwanted: str | None) -> Sequence[str]:
+                query = mmsearch.Text(wanted) - weight * mmsearch.Text(str(unwanted))
+                return [hit.key for hit in photos.search(query, k=K)]
+
+            return search
+
+        def uncentred(weight: float) -> Search:
+            def search(wanted: str, unwanted: str | None) -> Sequence[str]:
+                first, second = photos.encoder.encode_texts([wanted, str(unwanted)])
+                return [keys[row] for row in np.argsort(-(pictures @ (first - weight * second)), kind="stable")[:K]]
+
+            return search
 
         return {
             "encoder": encoder,
             "k": K,
             "word_alone": summary(plain, captions),
-            "subtracted": summary(centred, captions),
-            "subtracted_without_centring": summary(uncentred, captions),
+            "subtracted": summary(subtracted, captions),
+            "by_weight": {str(weight): summary(centred(weight), captions) for weight in WEIGHTS},
+            "by_weight_without_centring": {str(weight): summary(uncentred(weight), captions) for weight in WEIGHTS},
         }
 
 
