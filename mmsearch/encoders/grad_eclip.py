@@ -22,17 +22,18 @@ def has_class_token(visual: Any) -> bool:
         and visual.attn_pool is None
         and visual.pool_type == "tok"
         and visual.proj is not None
-        and type(visual.transformer.resblocks[-1]) is ResidualAttentionBlock
+        and all(type(block) is ResidualAttentionBlock for block in visual.transformer.resblocks)
     )
 
 
 def grad_eclip(visual: Any, picture: Any, directions: Embeddings) -> tuple[Heat, Embeddings]:
     """How much each patch of one picture adds to its cosine with each direction.
 
-    The class token of the last block is a sum of the patches' values, weighed by attention. A patch's heat is its
-    value along the gradient of the score, times how well its key fits the class token's query; attention itself,
-    which the softmax lets a few patches win, is left out. Costs one pass and a gradient through the last block for
-    each direction.
+    In each block the class token takes up a sum of the patches' values, weighed by attention. A patch's heat is its
+    value along the gradient of the score there, where positive, times how well its key fits the class token's query;
+    attention itself, which the softmax lets a few patches win, is left out. The blocks are summed up: the last one
+    alone says little where a tower has read the patches before (see benchmarks/LOG.md). Costs one pass, and one
+    gradient for each direction.
 
     Args:
         visual: a tower for which ``has_class_token`` holds, float32.
@@ -44,46 +45,47 @@ def grad_eclip(visual: Any, picture: Any, directions: Embeddings) -> tuple[Heat,
         float32 unit vector as found on the way.
 
     Source:
-        Zhao et al., Gradient-based Visual Explanation for Transformer-based CLIP, ICML 2024, equations 5 to 9.
+        Zhao et al., Gradient-based Visual Explanation for Transformer-based CLIP, ICML 2024; the sum is ours.
     """
     import torch
     from torch.nn import functional
 
-    block = visual.transformer.resblocks[-1]
-    attention = block.attn
-    entering = _entering_last_block(visual, picture)
     with torch.enable_grad():
-        query, key, value = functional.linear(
-            block.ln_1(entering), attention.in_proj_weight, attention.in_proj_bias
-        ).chunk(3, dim=-1)
-        mixed = functional.scaled_dot_product_attention(
-            *(_heads(part, attention.num_heads) for part in (query, key, value))
-        )
-        mixed = mixed.transpose(1, 2).flatten(2).requires_grad_()
-        tokens = entering + block.ls_1(attention.out_proj(mixed))
-        tokens = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+        tokens = visual._embeds(picture).detach().requires_grad_()
+        mixtures, values, fits = [], [], []
+        for block in visual.transformer.resblocks:
+            attention = block.attn
+            query, key, value = functional.linear(
+                block.ln_1(tokens), attention.in_proj_weight, attention.in_proj_bias
+            ).chunk(3, dim=-1)
+            mixed = functional.scaled_dot_product_attention(
+                *(_heads(part, attention.num_heads) for part in (query, key, value))
+            )
+            mixed = mixed.transpose(1, 2).flatten(2)
+            tokens = tokens + block.ls_1(attention.out_proj(mixed))
+            tokens = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+            mixtures.append(mixed)
+            values.append(value[0, 1:].detach())
+            fits.append(_fit(query[0, :1].detach(), key[0, 1:].detach()))
         embedding = functional.normalize(visual._pool(tokens)[0] @ visual.proj, dim=-1)[0]
         scores = torch.from_numpy(np.array(directions)).to(embedding) @ embedding
-        gradients = [torch.autograd.grad(score, mixed, retain_graph=True)[0][0, 0] for score in scores]
-    fits = functional.cosine_similarity(query[:, :1], key[:, 1:], dim=-1)[0]
-    fits = (fits - fits.min()) / (fits.max() - fits.min()).clamp_min(torch.finfo(fits.dtype).tiny)
-    heat = torch.relu(torch.stack(gradients) @ value[0, 1:].T * fits)
+        gradients = [torch.autograd.grad(score, mixtures, retain_graph=True) for score in scores]
+    heat = torch.stack(
+        [
+            sum(torch.relu(value @ slope[0, 0]) * fit for value, slope, fit in zip(values, slopes, fits, strict=True))
+            for slopes in gradients
+        ]
+    )
     maps: Heat = heat.reshape(-1, *visual.grid_size).cpu().numpy()
     return maps, embedding.detach().cpu().numpy()
 
 
-def _entering_last_block(visual: Any, picture: Any) -> Any:
-    """``(1, 1 + patches, width)`` tokens, the class token first, as the last block gets them."""
+def _fit(query: Any, keys: Any) -> Any:
+    """Cosine of each key with the query, brought from 0 for the least to 1 for the greatest."""
     import torch
 
-    seen: list[Any] = []
-    hook = visual.transformer.resblocks[-1].register_forward_pre_hook(lambda _, tokens: seen.append(tokens[0]))
-    try:
-        with torch.no_grad():
-            visual(picture)
-    finally:
-        hook.remove()
-    return seen[0]
+    cosines = torch.nn.functional.cosine_similarity(query, keys, dim=-1)
+    return (cosines - cosines.min()) / (cosines.max() - cosines.min()).clamp_min(torch.finfo(cosines.dtype).tiny)
 
 
 def _heads(tokens: Any, count: int) -> Any:

@@ -25,7 +25,7 @@ class HeatMethod(StrEnum):
     """How the places were weighed."""
 
     GRAD_ECLIP = "grad-eclip"
-    """By the gradient of the score through the last block of a transformer; 0 or more."""
+    """By the gradient of the score through the blocks of a transformer; 0 or more."""
     OCCLUSION = "occlusion"
     """By the cosine that a place brings when shown alone, and takes along when covered; negative where it harms."""
 

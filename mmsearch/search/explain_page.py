@@ -38,7 +38,7 @@ td.bar { width: 45%; } td.bar span { display: block; height: .6rem; border-radiu
 td.bar span.less { background: var(--less); }
 """
 _HOW = {
-    "grad-eclip": "by the gradient through the encoder's last block",
+    "grad-eclip": "by the gradient through the encoder",
     "occlusion": "by covering and uncovering one place after the other",
 }
 

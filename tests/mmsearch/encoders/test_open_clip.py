@@ -182,29 +182,33 @@ def test_a_heat_map_comes_with_the_very_embedding_it_explains(name: str, encoder
 
 
 def test_heat_is_value_along_gradient_times_fit_of_query_and_key(encoder: OpenClipEncoder) -> None:
-    """The same from open_clip's own forward pass: the gradient taken behind the attention and led back through it."""
+    """The same from open_clip's own forward pass: gradients taken behind each attention and led back through it."""
     visual = encoder._model.visual
-    block = visual.transformer.resblocks[-1]
+    blocks = visual.transformer.resblocks
     pixels, direction = prepared(encoder, 1)[0], encoder.encode_texts(["a red bicycle"])
-    caught: dict[str, Any] = {}
+    caught: list[tuple[Any, Any]] = []
 
     def catch(_: Any, inputs: Any, outputs: Any) -> Any:
-        caught["in"], caught["out"] = inputs[0], outputs[0].detach().requires_grad_()
-        return caught["out"], None
+        attended = outputs[0] if outputs[0].requires_grad else outputs[0].detach().requires_grad_()
+        attended.retain_grad()
+        caught.append((inputs[0].detach().numpy()[0], attended))
+        return attended, None
 
-    hook = block.attn.register_forward_hook(catch)
+    hooks = [block.attn.register_forward_hook(catch) for block in blocks]
     embedding = torch.nn.functional.normalize(visual(encoder._colours(pixels[np.newaxis])), dim=-1)
-    hook.remove()
+    for hook in hooks:
+        hook.remove()
     (embedding @ torch.from_numpy(direction[0])).sum().backward()
-    gradient = (caught["out"].grad[0, 0] @ block.attn.out_proj.weight).numpy()
 
-    tokens = caught["in"][0].numpy()
-    weight, bias = block.attn.in_proj_weight.numpy(), block.attn.in_proj_bias.numpy()
-    query, keys, values = (tokens @ weight[i * 64 : (i + 1) * 64].T + bias[i * 64 : (i + 1) * 64] for i in range(3))
-    cosines = keys[1:] @ query[0] / np.linalg.norm(keys[1:], axis=1) / np.linalg.norm(query[0])
-    fits = (cosines - cosines.min()) / (cosines.max() - cosines.min())
-    expected = np.maximum(values[1:] @ gradient * fits, 0).reshape(4, 4)
-    np.testing.assert_allclose(heat_maps(encoder, pixels, direction).maps[0], expected, atol=1e-4 * expected.max())
+    expected = np.zeros(16)
+    for block, (tokens, attended) in zip(blocks, caught, strict=True):
+        gradient = (attended.grad[0, 0] @ block.attn.out_proj.weight).numpy()
+        weight, bias = block.attn.in_proj_weight.numpy(), block.attn.in_proj_bias.numpy()
+        query, keys, values = (tokens @ weight[i : i + 64].T + bias[i : i + 64] for i in (0, 64, 128))
+        cosines = keys[1:] @ query[0] / np.linalg.norm(keys[1:], axis=1) / np.linalg.norm(query[0])
+        expected += np.maximum(values[1:] @ gradient, 0) * (cosines - cosines.min()) / np.ptp(cosines)
+    found = heat_maps(encoder, pixels, direction).maps[0].ravel()
+    np.testing.assert_allclose(found, expected, atol=1e-4 * expected.max())
 
 
 @pytest.mark.parametrize("vision", [{"pool_type": "avg"}, {"attentional_pool": True, "attn_pooler_heads": 2}])
