@@ -176,6 +176,8 @@ def _adopt(store: Writer, path: Path) -> int:
     entry = describe_shard(path, collection=store.uuid, space=store.space.fingerprint, dim=store.space.dim)
     base = store.snapshot()
     if old := replaced_shard(path):
+        if old not in {shard.name for shard in base.manifest.shards}:
+            raise CollectionError(f"{path} was to take the place of shard {old}, which has left the collection since")
         return len(store.commit(base, swap={old: entry})) - len(base)
     both = Snapshot(store.path, replace(base.manifest, shards=(*base.manifest.shards, entry)), store.space.dim)
     if len(doubled_keys(both, [entry], ())) == entry.rows:
