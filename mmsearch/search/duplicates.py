@@ -166,6 +166,7 @@ def _path(row: dict[str, Any], home: Path) -> Path:
 
 def _group(rows: list[dict[str, Any]], vectors: StoredEmbeddings, home: Path) -> CopyGroup:
     cosines = vectors.astype(np.float32) @ vectors[0].astype(np.float32)
+    cosines /= cosines[0]  # rows of half precision are not quite of unit norm
     keep, *spare = (
         Copy(
             id=row["id"],
