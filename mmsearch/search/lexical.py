@@ -235,9 +235,9 @@ def _words_of(shard: ShardEntry, snapshot: Snapshot) -> Iterator[tuple[int, str,
     """Id, modality and words of each live item of a shard."""
     part = Snapshot(snapshot.folder, replace(snapshot.manifest, shards=(shard,)), snapshot.dim)
     for row in part.table(["id", "key", "modality", "text"]).to_pylist():
-        # A text's key is that of its file, "#", and its place there.
-        key, is_text = row["key"], row["modality"] == Modality.TEXT
-        name, text = tokens(key.rpartition("#")[0] if is_text else key), tokens(row["text"] or "")
+        # The key of what is part of a file, a text or a frame, is that of the file, "#", and its place there.
+        file = row["key"] if row["modality"] == Modality.IMAGE else row["key"].rpartition("#")[0]
+        name, text = tokens(file), tokens(row["text"] or "")
         words = _BORDER.join(map(" ".join, (name.words, text.words, name.parts, text.parts)))
         yield row["id"], row["modality"], words
 

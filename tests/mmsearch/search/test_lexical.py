@@ -350,6 +350,19 @@ def test_shards_that_left_the_collection_leave_the_index(store: Store) -> None:
     assert {item for item, _ in found(first)} == {*range(40)}
 
 
+@pytest.mark.parametrize("ids", [[40, 41], [3, 40]])
+def test_items_whose_shard_is_written_anew_are_there_once(
+    store: Store, ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, {f"{n}": f"dog {n}" for n in range(40)})
+    both = add(store, {"x": "dog", "y": "dog and car"})
+    before = found(store.commit(both, remove=[5]))
+    read = Read(monkeypatch)
+    swapped = store.give_columns(pa.table({"id": ids, "colour": ["red", "blue"]}), job="test")
+    assert sorted(item for item, _ in found(swapped)) == sorted(item for item, _ in before)
+    assert read.shards == (1 if ids[0] == 40 else 2), "a small shard is put in the other's place, a large one rebuilt"
+
+
 def test_only_the_newest_index_is_kept(store: Store) -> None:
     for key in "abc":
         snapshot = add(store, {key: "dog"})
