@@ -19,6 +19,7 @@ DEFAULT_BALANCE = 0.5
 """Of relevance against variety in ``diversify``; see benchmarks/diverse.py."""
 
 _BLOCK = 2048  # rows compared at once: the product of two blocks takes 16 MB
+_ROUNDING = 1e-6  # of float32 cosines
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +166,22 @@ def diversify(scores: Scores, vectors: Embeddings, k: int, *, balance: float = D
         raise ValueError(f"{len(scores)} scores for {len(vectors)} vectors; give one for each")
     if not len(scores):
         return np.empty(0, np.int64)
-    cosines = (vectors @ vectors.T).astype(np.float64)
-    likeness = _scaled(cosines, cosines.min(), 1.0)
-    relevance = _scaled(scores.astype(np.float64), scores.min(), scores.max())
+    farthest = min(
+        float((vectors[start : start + _BLOCK] @ vectors.T).min()) for start in range(0, len(vectors), _BLOCK)
+    )
+    relevance = _scaled(scores, float(scores.min()), float(scores.max()))
     chosen = [int(relevance.argmax())]
-    nearest = likeness[chosen[0]].copy()
+    nearest = np.full(len(scores), -np.inf)
     while len(chosen) < min(k, len(scores)):
+        np.maximum(nearest, _scaled(vectors @ vectors[chosen[-1]], farthest, 1.0), out=nearest)
         gain = balance * relevance - (1 - balance) * nearest
         gain[chosen] = -np.inf
         chosen.append(int(gain.argmax()))
-        np.maximum(nearest, likeness[chosen[-1]], out=nearest)
     return np.array(chosen, np.int64)
 
 
-def _scaled(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.float64]:
-    """Map ``low`` to 0 and ``high`` to 1; zeros where the two are the same."""
-    scaled: npt.NDArray[np.float64] = (values - low) / (high - low) if high > low else np.zeros_like(values)
+def _scaled(values: Scores, low: float, high: float) -> npt.NDArray[np.float64]:
+    """Map ``low`` to 0 and ``high`` to 1; zeros where only rounding tells the two apart."""
+    above = values.astype(np.float64) - low
+    scaled: npt.NDArray[np.float64] = above / (high - low) if high - low > _ROUNDING else np.zeros_like(above)
     return scaled

@@ -180,6 +180,13 @@ def test_diversity_of_nothing_and_of_equals() -> None:
     assert diversify(np.ones(3, np.float32), on_circle(7, 7, 7), 5).tolist() == [0, 1, 2]
 
 
+def test_candidates_that_only_rounding_tells_apart_stay_in_their_order() -> None:
+    row = np.random.default_rng(0).normal(size=384).astype(np.float32)
+    rows = np.stack([row / np.linalg.norm(row) * np.float32(1 + n * 1e-7) for n in (0, 2, 1, 3, 0)])
+    scores = np.array([0.5, 0.4, 0.3, 0.2, 0.1], np.float32)
+    assert diversify(scores, rows, 5, balance=0.1).tolist() == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("balance", [-0.1, 1.1, float("nan")])
 def test_a_balance_is_a_share(balance: float) -> None:
     with pytest.raises(ValueError, match="from 0"):
