@@ -80,7 +80,9 @@ asdf qwer zxcv|xkcd blorp fnord|lorem ipsum dolor sit amet|12345|!!!|ein hund im
 """
 NOUNS = _NOUNS.split()
 ABSENT = _ABSENT.strip().replace("\n", "|").split("|")
-"""None of their words is in a caption of the dev split; the last 14 are nonsense or in other scripts and languages."""
+"""None of their words is in a caption of the dev split."""
+NONSENSE = 14
+"""So many of them, the last, are nonsense or in other languages and scripts."""
 
 
 @dataclass(frozen=True, slots=True)
