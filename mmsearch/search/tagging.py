@@ -21,7 +21,8 @@ from mmsearch.store import Modality, Store, item_schema
 DEFAULT_COLUMN = "tags"
 DEFAULT_MOST = 3
 DEFAULT_THRESHOLD = 2.0
-"""Chosen on half of Flickr8k's dev pictures; what it gives on the others is in benchmarks/results/tag.jsonl."""
+"""Chosen by the captions of Flickr8k's dev pictures of even number, and by eye on forty of all; what it gives on the
+others is in benchmarks/results/tag.jsonl."""
 
 PROMPT = "a photo of {}"
 _COMMON = """
