@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 def match_keys(wanted: Iterable[str], keys: Sequence[str]) -> dict[str, str]:
@@ -27,14 +27,12 @@ def match_keys(wanted: Iterable[str], keys: Sequence[str]) -> dict[str, str]:
         stems = _unique((_stem(key), key) for key in keys)
         loose = _by_path(dict.fromkeys([*rest, *map(_stem, rest)]), stems)
         for name in rest:
-            found = loose.get(name) or loose.get(_stem(name))
-            if found is not None:
-                matches[name] = found
-    return matches
+            matches[name] = loose.get(name) or loose.get(_stem(name))
+    return {name: key for name, key in matches.items() if key is not None}
 
 
-def _by_path(names: Iterable[str], keys: dict[str, str | None]) -> dict[str, str]:
-    """Name to what ``keys`` says of the path it means; None there marks a path of several keys."""
+def _by_path(names: Iterable[str], keys: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Name to what ``keys`` says of the path it means; None for a name, as for a path, of several keys."""
     matches: dict[str, str | None] = {name: keys[name] for name in names if name in keys}
     rest = {name for name in names if name not in matches}
     if rest:
@@ -43,7 +41,7 @@ def _by_path(names: Iterable[str], keys: dict[str, str | None]) -> dict[str, str
             whole = next((tail for tail in _tails(name) if tail in keys), None)
             if whole is not None:
                 matches[name] = keys[whole]
-    return {name: key for name, key in matches.items() if key is not None}
+    return matches
 
 
 def _unique(pairs: Iterable[tuple[str, str | None]]) -> dict[str, str | None]:

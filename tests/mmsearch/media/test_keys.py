@@ -51,6 +51,7 @@ def test_name_of_several_keys_is_left_out() -> None:
     assert match_keys(["c.jpg", "c", "e"], KEYS) == {"e": "e.jpg"}  # "e" is f/e.png too, but equals e.jpg's stem
     assert match_keys(["a/e"], ["a/e.jpg", "a/e.png"]) == {}
     assert match_keys(["e"], ["a/e.jpg", "b/e.png"]) == {}
+    assert match_keys(["e"], ["a/e", "b/e", "e.jpg"]) == {}  # of two by its whole name, so none by a shorter one
 
 
 def test_unknown_and_empty_names_are_left_out() -> None:
