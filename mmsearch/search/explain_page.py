@@ -86,7 +86,7 @@ def _maps(found: Explanation) -> str:
             _figure(found, position, f"where it shows: {of.operand}") for position, of in enumerate(found.terms)
         ]
     return (
-        f'<div class="maps">{"".join(figures)}</div>\n<p class="dim">Yellow to red: more and more; each map has its '
+        f'<div class="maps">{"".join(figures)}</div>\n<p class="dim">The redder, the more; each map has its '
         f"own scale. Found {_HOW[found.heat_maps.method]}. What the encoder does not see is dark.</p>"
     )
 

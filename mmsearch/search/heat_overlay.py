@@ -13,12 +13,12 @@ Box = tuple[float, float, float, float]
 
 _LONGEST_SIDE = 1024
 _COLOURLESS = 0.75
-"""How much of a cold place's colour is taken away, so that the heat's own colours stand out."""
+"""How much of the picture's own colours is taken away, so that the red stands out."""
 _OPAQUE = 0.7
-"""Weight of the heat's colour where it is greatest."""
+"""Weight of the red where the heat is greatest."""
 _UNSEEN = 0.35
 """Brightness that is left to what the encoder does not see."""
-_YELLOW, _RED = (255.0, 221.0, 64.0), (214.0, 24.0, 31.0)
+_RED = (225.0, 20.0, 40.0)
 
 
 def seen_box(size: tuple[int, int], preprocessing: Preprocessing) -> Box:
@@ -32,7 +32,7 @@ def seen_box(size: tuple[int, int], preprocessing: Preprocessing) -> Box:
 
 
 def overlay(picture: Image.Image, heat: Heat, seen: Box) -> Image.Image:
-    """Draw heat on a picture: grey where there is none, over yellow to red where it is greatest.
+    """Draw heat on a picture: grey where there is none, and the redder the more there is.
 
     Each map is drawn on its own scale, from 0 to its maximum: places without heat, or with less than none, stay grey.
 
@@ -51,11 +51,10 @@ def overlay(picture: Image.Image, heat: Heat, seen: Box) -> Image.Image:
     left, right = round(seen[0] * scaled.width), round(seen[2] * scaled.width)
     top, bottom = round(seen[1] * scaled.height), round(seen[3] * scaled.height)
     warmth = _warmth(heat, (right - left, bottom - top))
-    tint = _YELLOW + (np.array(_RED) - _YELLOW) * warmth
     base = colours + _COLOURLESS * (grey - colours)
     drawn = base * _UNSEEN
     part = np.s_[top:bottom, left:right]
-    drawn[part] = base[part] + _OPAQUE * warmth * (tint - base[part])
+    drawn[part] = base[part] + _OPAQUE * warmth * (np.array(_RED) - base[part])
     return Image.fromarray(drawn.round().clip(0, 255).astype(np.uint8))
 
 
