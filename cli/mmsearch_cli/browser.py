@@ -11,7 +11,9 @@ import typer
 
 from mmsearch_cli.console import say
 
-OpenOption = Annotated[bool, typer.Option("--open", help="Show the contact sheet in the browser.")]
+OpenOption = Annotated[
+    bool, typer.Option("--open", help="Show the contact sheet in the browser.", rich_help_panel="How it is shown")
+]
 
 
 def temporary_page() -> Path:

@@ -24,6 +24,7 @@ PicturesOption = Annotated[
         "--pictures/--no-pictures",
         help=f"Draw the hits in the terminal. {VARIABLE}=1 does so always; kitty, iterm, sixel or blocks says how.",
         show_default=False,
+        rich_help_panel="How it is shown",
     ),
 ]
 _NO, _YES = ("", "0", "no", "off", "false"), ("1", "yes", "on", "true", "auto")
