@@ -168,7 +168,8 @@ def explain(query: Query | str, key: str, encoder: DualEncoder, searcher: Search
     """
     query = Text(query) if isinstance(query, str) else query
     item, hit = _item(key, searcher)
-    embedded = QueryEncoder(encoder).embed([query], searcher, limits)[0]
+    asker = _Asker(QueryEncoder(encoder), searcher, limits)
+    embedded = asker.embed([query])[0]
     unit = embedded.vector
     picture, notes = _picture(hit, encoder.space.preprocessing.size, limits)
     maps = None
@@ -181,7 +182,7 @@ def explain(query: Query | str, key: str, encoder: DualEncoder, searcher: Search
         query=query,
         hit=replace(hit, score=float(unit @ item)),
         terms=tuple(
-            TermShare(term, share, _words_of_term(embedded, position, item, encoder))
+            TermShare(term, share, _words_of_term(embedded, position, item, asker))
             for position, (term, share) in enumerate(zip(query.terms, _shares(embedded, item), strict=True))
         ),
         words=_words_of_item(hit, unit, encoder),
@@ -190,6 +191,18 @@ def explain(query: Query | str, key: str, encoder: DualEncoder, searcher: Search
         seen=seen_box(picture.size, encoder.space.preprocessing) if picture else None,
         notes=notes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Embeds queries just as a search does, whatever it makes of their texts."""
+
+    encoder: QueryEncoder
+    searcher: Searcher
+    limits: Limits
+
+    def embed(self, queries: Sequence[Query]) -> list[EmbeddedQuery]:
+        return self.encoder.embed(queries, self.searcher, self.limits)
 
 
 def _shares(embedded: EmbeddedQuery, item: Embeddings) -> list[float]:
@@ -223,15 +236,14 @@ def _picture(hit: Hit, size: int, limits: Limits) -> tuple[Image.Image | None, t
         return None, (str(err),)
 
 
-def _words_of_term(
-    embedded: EmbeddedQuery, position: int, item: Embeddings, encoder: DualEncoder
-) -> tuple[WordShare, ...]:
+def _words_of_term(embedded: EmbeddedQuery, position: int, item: Embeddings, asker: _Asker) -> tuple[WordShare, ...]:
     """Score of the whole query less that of the query with one word left out of one term."""
     of = embedded.terms[position].of
     words = _words(of.text) if isinstance(of, Text) else []
     if not words:
         return ()
-    full, *shorter = encoder.encode_texts([" ".join(words), *_each_left_out(words)]).astype(np.float64)
+    texts = [" ".join(words), *_each_left_out(words)]
+    full, *shorter = (alone.centred[0] for alone in asker.embed([Text(text) for text in texts]))
     totals = embedded.total + embedded.weights[position] * (np.stack(shorter) - full)
     lengths = np.maximum(np.linalg.norm(totals, axis=1), 1e-3)
     return _drops(words, float(embedded.vector @ item), totals @ item / lengths)
