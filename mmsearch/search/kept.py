@@ -70,8 +70,8 @@ class Shelf:
 
     def newest(self) -> KeptIndex | None:
         """The whole index of the latest commit; every byte of it has been read and checked."""
-        kept = sorted(self._whole(), key=lambda index: index.holds.commit)
-        return kept[-1] if kept else None
+        # Of two that were made at once everybody takes the same.
+        return max(self._whole(), key=lambda index: (index.holds.commit, index.folder.name), default=None)
 
     def put(self, files: Path, holds: Holds) -> None:
         """Keep the index whose files lie in a folder instead of older ones.
@@ -97,7 +97,7 @@ class Shelf:
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
-        self._clear(_name(label))
+        self._clear()
 
     def _label(self, folder: Path, holds: Holds) -> bytes:
         values = {
@@ -138,12 +138,13 @@ class Shelf:
             files=tuple(name for name in files if name != _DEAD),
         )
 
-    def _clear(self, keep: str) -> None:
+    def _clear(self) -> None:
         """Remove what has been superseded, and what killed processes left behind."""
+        newest = self.newest()
         for folder in self.folder.iterdir():
             with contextlib.suppress(OSError):
                 alive = folder.name.startswith(_UNFINISHED) and time.time() - folder.stat().st_mtime < _ABANDONED
-                if folder.name != keep and not alive:
+                if not alive and not (newest and folder == newest.folder):
                     shutil.rmtree(folder, ignore_errors=True)
 
 
