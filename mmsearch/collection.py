@@ -17,18 +17,27 @@ from mmsearch.errors import EncoderMismatch, MediaError, NotFound, QueryError
 from mmsearch.evaluation import Report, evaluate_pairs
 from mmsearch.media import Limits, match_keys, read_pairs
 from mmsearch.search import (
+    DEFAULT_COLUMN,
     DEFAULT_K,
+    DEFAULT_MOST,
+    DEFAULT_THRESHOLD,
     Answer,
     By,
+    CopyGroup,
+    Explanation,
     Hits,
     Neighbors,
     Query,
     QueryEncoder,
     Searcher,
     SearchOptions,
+    TagReport,
     Text,
+    duplicates_in,
+    explain,
     file_key,
     matching_ids,
+    tag,
 )
 from mmsearch.store import Damage, Modality, RepairReport, Store
 
@@ -219,6 +228,52 @@ class Collection:
         embedded = self._query_encoder.embed(queries, searcher, Limits())
         vectors = np.array([query.vector for query in embedded], np.float32).reshape(len(embedded), self.space.dim)
         return searcher.search_many(vectors, k, wanted[0], among=among)
+
+    def explain(self, query: Query | str, key: str) -> Explanation:
+        """Take apart the score of one item: what each term, each word and each place of the picture adds.
+
+        Args:
+            query: as for ``search``.
+            key: of the item.
+
+        Raises:
+            QueryError: no item has the key, or the query cannot be searched for.
+            MediaError: a picture of the query cannot be read.
+        """
+        return explain(query, key, self.encoder, self._fresh_searcher(), Limits())
+
+    def duplicates(self, progress: Callable[[int], None] = lambda _: None) -> list[CopyGroup]:
+        """The pictures that are there more than once, be it in another size or quality; largest group first.
+
+        Args:
+            progress: called with the number of files read since the last call; only those that have a near neighbour
+                are.
+        """
+        return duplicates_in(self._store.snapshot(), self.home, limits=Limits(), progress=progress)
+
+    def tag(
+        self,
+        words: Sequence[str],
+        *,
+        column: str = DEFAULT_COLUMN,
+        most: int = DEFAULT_MOST,
+        threshold: float = DEFAULT_THRESHOLD,
+    ) -> TagReport:
+        """Give every picture the words that fit it, as a column of lists that conditions can use.
+
+        Args:
+            words: to choose from.
+            column: the column's name; what it has is replaced.
+            most: words a picture, at most.
+            threshold: higher for fewer and surer words.
+
+        Raises:
+            QueryError: no word, no picture, or a value that makes no sense.
+            CollectionError: the column is there and holds something else, or the collection cannot be written.
+        """
+        if isinstance(words, str):
+            raise TypeError(f"words is the string {words!r}; give a list of words")
+        return tag(self._store, self.encoder, words, column=column, most=most, threshold=threshold)
 
     def remove(self, keys: Sequence[str]) -> int:
         """Remove items by key, pictures with their captions, tables with their rows; the files stay.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmsearch_cli.console import HERE, CollectionOption, errors_to_exit_code, say
+from mmsearch_cli.render import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,9 +53,9 @@ def explain(
 
 
 def _print(found: Explanation) -> None:
-    print(f"{found.hit.score:+.3f}  {_printable(found.hit.key)}")
+    print(f"{found.hit.score:+.3f}  {one_line(found.hit.key)}")
     for of in found.terms:
-        print(f"  {of.share:+.3f}  {_printable(of.name)}")
+        print(f"  {of.share:+.3f}  {one_line(of.name)}")
         _print_words(of.words)
     if found.words:
         print("the item's own words")
@@ -69,8 +70,4 @@ def _print(found: Explanation) -> None:
 
 def _print_words(words: Sequence[WordShare]) -> None:
     for said in words:
-        print(f"      {said.share:+.3f}  {_printable(said.word)}")
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        print(f"      {said.share:+.3f}  {one_line(said.word)}")

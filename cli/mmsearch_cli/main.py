@@ -10,13 +10,16 @@ from typing import Annotated
 import typer
 
 from mmsearch_cli.demo import demo
+from mmsearch_cli.duplicates import duplicates
 from mmsearch_cli.encoders import encoders
 from mmsearch_cli.evaluate import evaluate
+from mmsearch_cli.explain import explain
 from mmsearch_cli.index import index
 from mmsearch_cli.info import info
 from mmsearch_cli.remove import remove
 from mmsearch_cli.repair import repair
 from mmsearch_cli.search import search
+from mmsearch_cli.tag import tag
 from mmsearch_cli.verify import verify
 
 app = typer.Typer(
@@ -27,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (index, search, info, verify, repair, remove, encoders, demo):
+for command in (index, search, explain, tag, duplicates, info, verify, repair, remove, encoders, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 

@@ -68,8 +68,8 @@ def print_hits(hits: Hits, layout: Layout, *, query: str | None = None, is_first
             sys.stdout.buffer.write(os.fsencode(hit.path) + b"\n")
     else:
         for hit in hits:
-            columns = [one_line(str(value)) for value in hit.columns.values()]
-            print(*asked.values(), hit.rank, f"{hit.score:.4f}", _percent(hit), found(hit), *columns, sep="\t")
+            values = [_value(value) for value in hit.columns.values()]
+            print(*asked.values(), hit.rank, f"{hit.score:.4f}", _percent(hit), _with_copies(hit), *values, sep="\t")
 
 
 def print_table(hits: Hits) -> None:
@@ -86,21 +86,31 @@ def print_table(hits: Hits) -> None:
     for name in hits[0].columns if hits else ():
         table.add_column(name, overflow="fold")
     for hit in hits:
-        columns = [Text(one_line(str(value))) for value in hit.columns.values()]
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", _percent(hit), Text(found(hit)), *columns)
+        columns = [Text(_value(value)) for value in hit.columns.values()]
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", _percent(hit), Text(_with_copies(hit)), *columns)
     Console().print(table if hits else "nothing found")
 
 
-def found(hit: Hit) -> str:
-    """What a person wants to see of a hit, on one line: a text's words, a picture's key, and its copies."""
-    text = hit.text if hit.modality.value == "text" and hit.text else hit.key
-    count = len(hit.copies)
-    return one_line(text) + (f" (+{count} {'copy' if count == 1 else 'copies'})" if count else "")
+def shown(hit: Hit) -> str:
+    """What a person wants to see of a hit, on one line: a text's words, a picture's key."""
+    return one_line(hit.text if hit.modality.value == "text" and hit.text else hit.key)
 
 
 def one_line(text: str) -> str:
     """With control characters escaped, so that no name moves the cursor."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _value(value: object) -> str:
+    """A column's value on one line; nothing for null."""
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    return "" if value is None else one_line(str(value))
+
+
+def _with_copies(hit: Hit) -> str:
+    count = len(hit.copies)
+    return shown(hit) + (f" (+{count} {'copy' if count == 1 else 'copies'})" if count else "")
 
 
 def _percent(hit: Hit) -> str:

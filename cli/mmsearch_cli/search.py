@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmsearch_cli.browser import OpenOption, show_page, temporary_page
 from mmsearch_cli.console import HERE, CollectionOption, Exit, errors_to_exit_code, say
-from mmsearch_cli.render import Layout, print_hits
+from mmsearch_cli.render import Layout, one_line, print_hits
+from mmsearch_cli.terminal import Graphics, PicturesOption, graphics_for
 
 if TYPE_CHECKING:
     from mmsearch import Collection, Hits
@@ -84,6 +87,8 @@ def search(
     html: Annotated[
         Path | None, typer.Option(help="Also write a contact sheet to this file.", rich_help_panel=_SHOW)
     ] = None,
+    pictures: PicturesOption = None,
+    in_browser: OpenOption = False,
 ) -> None:
     """Search a collection with QUERY, sentences and pictures.
 
@@ -107,18 +112,25 @@ def search(
         "columns": [name.strip() for name in columns.split(",") if name.strip()],
     }
     feedback = (like or (), unlike or ())
+    graphics = graphics_for(pictures, sys.stdout) if layout is Layout.TABLE else None
     with errors_to_exit_code():
         import mmsearch
 
         opened = mmsearch.open(collection)
+        show = partial(_show, opened, layout, graphics)
         if query == ["-"]:
-            results, failed = _search_lines(opened, feedback, options, layout)
+            results, failed = _search_lines(opened, feedback, options, show)
         else:
             results, failed = [_search(opened, query, feedback, options)], 0
-            _show(opened, results[0], layout)
+            show(results[0])
+        html = html or (temporary_page() if in_browser else None)
         if html:
-            mmsearch.write_contact_sheet(html, results, title="mmsearch")
+            mmsearch.write_contact_sheet(
+                html, results, title=f"mmsearch: {' '.join(query)}" if len(results) == 1 else "mmsearch"
+            )
             say(f"contact sheet: {html}")
+        if html and in_browser:
+            show_page(html)
         if failed:
             say(f"mmsearch: {failed:,} of {failed + len(results):,} queries could not be answered")
             raise SystemExit(Exit.ERROR)
@@ -134,7 +146,10 @@ def _search(
 
 
 def _search_lines(
-    opened: Collection, feedback: tuple[Sequence[str], Sequence[str]], options: dict[str, Any], layout: Layout
+    opened: Collection,
+    feedback: tuple[Sequence[str], Sequence[str]],
+    options: dict[str, Any],
+    show: Callable[..., None],
 ) -> tuple[list[Hits], int]:
     """Answer each line of stdin as it comes; one that cannot be answered is said, and the next one is read."""
     from mmsearch import MmsearchError
@@ -148,7 +163,7 @@ def _search_lines(
             say(f"mmsearch: {line}: {err}")
             failed += 1
             continue
-        _show(opened, hits, layout, query=line, is_first=not results)
+        show(hits, query=line, is_first=not results)
         results.append(hits)
     return results, failed
 
@@ -164,8 +179,23 @@ def _lines() -> Iterator[str]:
             yield line.strip()
 
 
-def _show(opened: Collection, hits: Hits, layout: Layout, *, query: str | None = None, is_first: bool = True) -> None:
-    print_hits(hits, layout, query=query, is_first=is_first)
+def _show(
+    opened: Collection,
+    layout: Layout,
+    graphics: Graphics | None,
+    hits: Hits,
+    *,
+    query: str | None = None,
+    is_first: bool = True,
+) -> None:
+    if graphics and hits:
+        from mmsearch_cli.pictures import draw
+
+        if query is not None:
+            print(one_line(query))
+        draw(hits, sys.stdout, graphics)
+    else:
+        print_hits(hits, layout, query=query, is_first=is_first)
     sys.stdout.flush()
     for note in hits.notes:
         say(note)

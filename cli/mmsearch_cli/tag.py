@@ -35,7 +35,7 @@ def tag(
     """
     with errors_to_exit_code():
         import mmsearch
-        from mmsearch.search.tagging import read_words
+        from mmsearch import read_words
 
         more = read_words(words_file, text_column=text_column) if words_file else []
         report = mmsearch.open(collection).tag([*(words or ()), *more], column=column, most=most, threshold=threshold)

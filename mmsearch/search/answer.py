@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from mmsearch.arrays import Embeddings, Ids, Scores
 from mmsearch.errors import QueryError
@@ -21,7 +22,7 @@ from mmsearch.search.options import By, SearchOptions
 from mmsearch.search.query import Query, Text
 from mmsearch.search.relevance import Yardstick, nothing_below, yardstick
 from mmsearch.search.searcher import Searcher
-from mmsearch.search.variety import NEAR, diversify, fold_copies, near_another
+from mmsearch.search.variety import NEAR, diversify, first_of_each, fold_copies, near_another
 from mmsearch.store import Modality
 
 _POOL = 5
@@ -92,7 +93,9 @@ class Answer:
         if self._options.diverse:
             found = found.take(diversify(found.strengths, self._searcher.vectors_of(found.ids), self._k))
         hits = tuple(self._described(found.take(slice(self._k))))
-        return Hits(hits, self._query, self._options.conditions, tuple(self._notes(len(hits), best)))
+        return Hits(
+            hits, self._query, self._options.conditions, tuple(self._notes(len(hits), best)), self._types_of_columns()
+        )
 
     def _candidates(self) -> _Found:
         """The k best, unless there are fewer; more of them where they are still to be spread out."""
@@ -175,11 +178,13 @@ class Answer:
         searcher = self._searcher
         hits = searcher.hits(found.ids, found.scores)
         vectors = searcher.vectors_of(found.ids)
+        digests = searcher.snapshot.rows(found.ids, ["sha256"])["sha256"].to_pylist()
+        is_first = first_of_each(digests, len(hits)) == np.arange(len(hits))
         is_picture = np.array([hit.modality is not Modality.TEXT for hit in hits], np.bool_)
-        near = np.flatnonzero(near_another(vectors) & is_picture)
+        pictures = np.flatnonzero(is_first & is_picture)
+        near = pictures[near_another(vectors[pictures])]
         looks = np.zeros((len(hits), LOOK_SIZE), np.float32)
         looks[near] = read_looks([hits[place].path for place in near], Limits())
-        digests = searcher.snapshot.rows(found.ids, ["sha256"])["sha256"].to_pylist()
         leaders = fold_copies(vectors, digests, NEAR, looks=looks)
         is_leader = leaders == np.arange(len(leaders))
         self._copies = {}
@@ -188,16 +193,22 @@ class Answer:
         return found.take(is_leader)
 
     def _described(self, found: _Found) -> Iterator[Hit]:
-        snapshot, asked = self._searcher.snapshot, list(self._options.columns)
-        for name in asked:
-            if name not in snapshot.columns:
-                raise QueryError(f"there is no column {name!r}; there are {', '.join(snapshot.columns)}")
-        columns = snapshot.rows(found.ids, asked).to_pylist() if asked else [{}] * len(found)
+        asked = list(self._types_of_columns())
+        columns = self._searcher.snapshot.rows(found.ids, asked).to_pylist() if asked else [{}] * len(found)
         for hit, relevance, extra in zip(
             self._searcher.hits(found.ids, found.scores), found.relevances.tolist(), columns, strict=True
         ):
             known = None if math.isnan(relevance) else relevance
             yield replace(hit, relevance=known, copies=tuple(self._copies.get(hit.id, ())), columns=extra)
+
+    def _types_of_columns(self) -> dict[str, pa.DataType]:
+        if not self._options.columns:
+            return {}
+        types = self._searcher.snapshot.types
+        for name in self._options.columns:
+            if name not in types:
+                raise QueryError(f"there is no column {name!r}; there are {', '.join(types)}")
+        return {name: types[name] for name in self._options.columns}
 
     def _notes(self, shown: int, best: np.floating) -> Iterator[str]:
         options = self._options

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -67,6 +67,8 @@ class Hits(Sequence[Hit]):
     """What narrowed or ordered the answer, in words: ``where width > 1000``, ``distinct``."""
     notes: tuple[str, ...] = ()
     """What a person should know before trusting it: that only 3 items match, that nothing fits well."""
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    """Of the columns that were asked for."""
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -74,7 +76,7 @@ class Hits(Sequence[Hit]):
     def __getitem__(self, index: slice) -> Hits: ...
     def __getitem__(self, index: int | slice) -> Hit | Hits:
         if isinstance(index, slice):
-            return Hits(self.hits[index], self.query, self.conditions, self.notes)
+            return replace(self, hits=self.hits[index])
         return self.hits[index]
 
     def __len__(self) -> int:
@@ -87,7 +89,7 @@ class Hits(Sequence[Hit]):
         """One row a hit, columns named as the fields of ``Hit``, then the columns asked for."""
         rows = [hit.to_json() for hit in self.hits]
         table = pa.Table.from_pylist(rows, schema=_SCHEMA)
-        for name in self.hits[0].columns if self.hits else ():
+        for name, kind in self.types.items():
             if name not in _SCHEMA.names:
-                table = table.append_column(name, pa.array([hit.columns[name] for hit in self.hits]))
+                table = table.append_column(name, pa.array([hit.columns[name] for hit in self.hits], kind))
         return table

@@ -21,12 +21,15 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def run(tmp_path: Path) -> Run:
     """``run("index", folder, cwd=...)`` -> the finished process, its output as text."""
 
-    def call(*args: object, cwd: Path = tmp_path, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    def call(
+        *args: object, cwd: Path = tmp_path, prefix: Sequence[str] = (), stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         # `python -m` finds the checkout's packages also where nothing is installed.
         return subprocess.run(
             [*prefix, sys.executable, "-m", "mmsearch_cli", *map(os.fspath, map(_plain, args))],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100"},
+            input=stdin,
             capture_output=True,
             text=True,
             errors="surrogateescape",

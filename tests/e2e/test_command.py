@@ -14,7 +14,20 @@ import pytest
 
 from tests.e2e.conftest import Run
 
-COMMANDS = ["index", "search", "info", "verify", "repair", "remove", "encoders", "eval", "demo"]
+COMMANDS = [
+    "index",
+    "search",
+    "explain",
+    "tag",
+    "duplicates",
+    "info",
+    "verify",
+    "repair",
+    "remove",
+    "encoders",
+    "eval",
+    "demo",
+]
 
 
 def test_index_then_search_finds_a_picture_by_itself(run: Run, photos: Path) -> None:
@@ -48,8 +61,28 @@ def test_the_collection_moves_with_its_folder(run: Run, indexed: Path, tmp_path:
 def test_csv_and_tabs_hold_the_same_hits(run: Run, indexed: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(run("search", "green", "--csv", cwd=indexed).stdout)))
     tabs = [line.split("\t") for line in run("search", "green", cwd=indexed).stdout.splitlines()]
-    assert [row["key"] for row in rows] == [key for _, _, key in tabs]
+    assert [row["key"] for row in rows] == [key for _, _, _, key in tabs]
+    assert [f"{float(row['relevance']):.0%}" for row in rows] == [relevance for _, _, relevance, _ in tabs]
     assert len(rows) == 6
+
+
+def test_queries_from_stdin_are_answered_one_by_one_and_a_bad_one_costs_itself(run: Run, indexed: Path) -> None:
+    lines = 'green\n\n"a red wall" + ./3.png\n- red\n"half a quote\n@3.png\n'
+    done = run("search", "-", "--json", "-k", 1, cwd=indexed, stdin=lines)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [hit["query"] for hit in found] == ["green", '"a red wall" + ./3.png', "@3.png"]
+    assert found[2]["key"] == "3.png"
+    assert done.returncode == 1
+    assert "- red: no term is added" in done.stderr
+    assert "No closing quotation" in done.stderr
+    assert "2 of 5 queries could not be answered" in done.stderr
+
+
+def test_csv_of_several_queries_has_one_header(run: Run, indexed: Path) -> None:
+    done = run("search", "-", "--csv", "-k", 2, "--columns", "width", cwd=indexed, stdin="green\nred\n")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["query"] for row in rows] == ["green", "green", "red", "red"]
+    assert all(int(row["width"]) > 0 for row in rows)
 
 
 def test_html_is_one_page_with_its_pictures_inside(run: Run, indexed: Path, tmp_path: Path) -> None:

@@ -128,6 +128,8 @@ def test_columns_asked_for_come_with_each_hit(photos: mmsearch.Collection) -> No
         assert hit.columns == {"sha256": hashlib.sha256(content).digest(), "bytes": len(content)}
     assert list(hits[0].to_json())[-2:] == ["sha256", "bytes"]
     assert hits.to_arrow()["bytes"].to_pylist() == [hit.columns["bytes"] for hit in hits]
+    table = photos.search("green grass", 3, columns=["height", "taken"]).to_arrow()
+    assert [str(table.schema.field(name).type) for name in ("height", "taken")] == ["int32", "timestamp[ms]"]
 
 
 def test_an_unknown_column_is_named_with_those_there_are(photos: mmsearch.Collection) -> None:
