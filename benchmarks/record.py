@@ -25,6 +25,7 @@ _PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
     "faiss-cpu",
+    "tantivy",
     "torch",
     "open-clip-torch",
 )

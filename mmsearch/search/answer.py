@@ -112,23 +112,26 @@ class Answer:
 
     def _ranked(self, depth: int) -> tuple[_Found, bool]:
         """The candidates that ``depth`` places of each ranking hold, and whether deeper ones hold no more."""
-        least, is_all = self._options.min_relevance, depth >= self._total
-        near = [] if self._embedded is None else [self._by_vector(depth, modality) for modality in self._modalities]
-        rankings, weights = list(near), [1.0] * len(near)
-        if self._options.by != By.VECTORS:
-            rankings.append(self._by_words(depth))
-            weights.append(WORDS_WEIGHT)
-        if len(rankings) == 1:
-            ids, strengths = rankings[0]
-        else:
-            ids, strengths = fuse([ids for ids, _ in rankings], weights)
         if self._embedded is None:
-            return _Found(ids, strengths, rankings[0][1], np.full(len(ids), np.nan)), is_all or len(ids) < depth
-        found = self._judged(ids, strengths)
+            ids, scores, _ = self._by_words(depth)
+            return _Found(ids, scores, scores, np.full(len(ids), np.nan)), len(ids) < depth or depth >= self._total
+        least, near = self._options.min_relevance, [self._by_vector(depth, modality) for modality in self._modalities]
         # Relevance falls with the score: below the least one a ranking by vectors has nothing more to give.
-        lowest = [self._judged(ids[-1:], strengths[-1:]).relevances for ids, strengths in near]
-        is_all = is_all or bool((np.concatenate(lowest) < least).all())
-        return found.take(~(found.relevances < least)), is_all
+        is_all = all((self._judged(ids[-1:], scores[-1:]).relevances < least).all() for ids, scores in near)
+        if self._options.by == By.BOTH:
+            having, _, coverage = self._by_words(depth)
+            weights: list[float | Scores] = [*(1.0 for _ in near), WORDS_WEIGHT * coverage]
+            found = self._judged(*fuse([*(ids for ids, _ in near), having], weights))
+            # Whatever it shows, an item is relevant by as much as it has of the query's words.
+            share = dict(zip(having.tolist(), coverage.tolist(), strict=True))
+            said = np.array([share.get(id_, 0.0) for id_ in found.ids.tolist()])
+            found = replace(found, relevances=np.fmax(found.relevances, said))
+            is_all = is_all and len(having) < depth
+        elif len(near) > 1:
+            found = self._judged(*fuse([ids for ids, _ in near]))
+        else:
+            found = self._judged(*near[0])
+        return found.take(~(found.relevances < least)), is_all or depth >= self._total
 
     def _by_vector(self, depth: int, modality: Modality) -> tuple[Ids, Scores]:
         near = self._searcher.search_many(self._vector[np.newaxis], depth, modality, among=self._among)
@@ -140,14 +143,17 @@ class Answer:
         assert self._embedded is not None
         return self._embedded.vector
 
-    def _by_words(self, depth: int) -> tuple[Ids, Scores]:
+    def _by_words(self, depth: int) -> tuple[Ids, Scores, Scores]:
+        """Ids, BM25, and how much of the query's words each item has."""
         texts = [(term.weight, term.of.text) for term in self._query.terms if isinstance(term.of, Text)]
         words = " ".join(text for weight, text in texts if weight > 0)
         if not words:
             raise QueryError("the query has no words to search captions and names for; add some, or search by vectors")
         unwanted = [text for weight, text in texts if weight < 0]
         modality = self._modalities[0] if len(self._modalities) == 1 else None
-        return self._searcher.lexical.search(words, depth, modality, without=unwanted, among=self._among)
+        lexical = self._searcher.lexical
+        ids, scores = lexical.search(words, depth, modality, without=unwanted, among=self._among)
+        return ids, scores, lexical.coverage(words, scores)
 
     def _judged(self, ids: Ids, strengths: Scores) -> _Found:
         """The candidates with their cosines and what these are worth."""

@@ -95,8 +95,12 @@ def _figure(found: Explanation, term: int | None, caption: str) -> str:
     buffer = io.BytesIO()
     found.overlay(term).save(buffer, "JPEG", quality=_JPEG_QUALITY)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    said = escape(caption)
-    return f'<figure><img alt="{said}" src="data:image/jpeg;base64,{data}"><figcaption>{said}</figcaption></figure>'
+    heat, said = found.heat(term), escape(caption)
+    most = 0.0 if heat is None else max(0.0, float(heat.max()))
+    return (
+        f'<figure><img alt="{said}" src="data:image/jpeg;base64,{data}">'
+        f'<figcaption>{said} <span class="dim">at most {most:.3g}</span></figcaption></figure>'
+    )
 
 
 def _shares(found: Explanation) -> str:

@@ -34,7 +34,8 @@ def seen_box(size: tuple[int, int], preprocessing: Preprocessing) -> Box:
 def overlay(picture: Image.Image, heat: Heat, seen: Box) -> Image.Image:
     """Draw heat on a picture: grey where there is none, and the redder the more there is.
 
-    Each map is drawn on its own scale, from 0 to its maximum: places without heat, or with less than none, stay grey.
+    Each map is drawn on its own scale, from 0 to its maximum, and squared, for most heat is spread thinly: half as
+    warm is a quarter as red. Places without heat, or with less than none, stay grey.
 
     Args:
         picture: upright, mode RGB.
@@ -63,5 +64,5 @@ def _warmth(heat: Heat, size: tuple[int, int]) -> Heat:
     positive = np.maximum(heat, 0.0)
     scale = float(positive.max()) or 1.0
     smooth = Image.fromarray((positive / scale).astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
-    warmth: Heat = np.asarray(smooth, dtype=np.float32).clip(0, 1)[..., np.newaxis]
+    warmth: Heat = np.asarray(smooth, dtype=np.float32).clip(0, 1)[..., np.newaxis] ** 2
     return warmth

@@ -51,5 +51,12 @@ def test_places_that_lower_the_score_stay_as_cold_as_those_without_effect() -> N
     np.testing.assert_array_equal(overlay(picture, nothing, (0, 0, 1, 1)), overlay(picture, below, (0, 0, 1, 1)))
 
 
+def test_half_as_warm_is_a_quarter_as_red() -> None:
+    heat = np.array([[1.0, 0.5, 0.0]], dtype=np.float32)
+    drawn = np.asarray(overlay(Image.new("RGB", (300, 100), (0, 0, 0)), heat, (0, 0, 1, 1))).astype(int)
+    assert drawn[50, 150, 0] == pytest.approx(drawn[50, 10, 0] / 4, abs=4)
+    assert drawn[50, 290].max() <= 4
+
+
 def test_a_large_picture_is_drawn_smaller() -> None:
     assert overlay(Image.new("RGB", (4096, 1024)), np.ones((4, 4), np.float32), (0, 0, 1, 1)).size == (1024, 256)
