@@ -1,9 +1,9 @@
-"""How long does the command take from nothing: `--help`, and one search?
+"""How long does the command take from nothing: `--help`, one search, and one with everything?
 
 Data: a collection of N pictures embedded by `mini` (photographs of Flickr8k, the same files again under other
 names past 7,000). Timed as whole processes, five runs each after one that is not counted: `mmsearch --help`,
-`python -c "import mmsearch"`, and `mmsearch search "two dogs in the snow"` in the collection. What each process
-had imported is recorded as well.
+`python -c "import mmsearch"`, `mmsearch search "two dogs in the snow"` in the collection, and a search with
+arithmetic, a condition and a least relevance. What each process had imported is recorded as well.
 
     python -m benchmarks.cold --pictures 10000
 """
@@ -26,7 +26,18 @@ from benchmarks.record import write_record
 
 AVAILABLE = 7000
 QUERY = "two dogs in the snow"
-_HEAVY = ("torch", "open_clip", "faiss", "onnxruntime", "tokenizers", "numpy", "pyarrow")
+EVERYTHING = [
+    "dog",
+    "+",
+    "0.5:snow",
+    "-",
+    "grass",
+    "--where",
+    "width > 100 and taken is null",
+    "--min-relevance",
+    "0.05",
+]
+_HEAVY = ("torch", "open_clip", "faiss", "onnxruntime", "tokenizers", "numpy", "pyarrow", "duckdb")
 
 
 def time_process(command: Sequence[str], runs: int = 5) -> dict[str, Any]:
@@ -52,7 +63,7 @@ def imported_by(args: Sequence[str]) -> list[str]:
 
 
 def measure(pictures: int) -> dict[str, Any]:
-    """All three, on one collection."""
+    """All of them, on one collection."""
     command = str(Path(sys.executable).parent / "mmsearch")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "photos"
@@ -68,6 +79,11 @@ def measure(pictures: int) -> dict[str, Any]:
             "help": {**time_process([command, "--help"]), "imports": imported_by(["--help"])},
             "import_mmsearch": time_process([sys.executable, "-c", "import mmsearch"]),
             "search": {**time_process([command, *search]), "imports": imported_by(search)},
+            "everything": {
+                "arguments": EVERYTHING,
+                **time_process([command, "search", "-c", str(folder), *EVERYTHING]),
+                "imports": imported_by(["search", "-c", str(folder), *EVERYTHING]),
+            },
         }
 
 

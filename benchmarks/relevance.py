@@ -39,6 +39,7 @@ from benchmarks.record import SHARED, write_record
 from mmsearch.arrays import Embeddings
 from mmsearch.encoders import DualEncoder
 from mmsearch.search.embed import _PLAIN_TEXTS
+from mmsearch.search.prompts import as_caption
 from mmsearch.search.relevance import (
     ACROSS_OFFSET,
     ACROSS_SLOPE,
@@ -204,7 +205,7 @@ class Flickr8k:
         self.keys = [keys[row] for row in order]
         self.pictures = snapshot.embeddings(Modality.IMAGE)[1].astype(np.float32)[order]
         self.encoder: DualEncoder = self.photos.encoder
-        self.everyday = self.encoder.encode_texts(_PLAIN_TEXTS)
+        self.everyday = self.encoder.encode_texts([*map(as_caption, _PLAIN_TEXTS)])
         judge = Judge([captions[key] for key in self.keys])
         self.captions = [captions[key] for key in self.keys[:DEV]]
         self.kinds = {
@@ -220,7 +221,7 @@ class Flickr8k:
         self.kinds["picture"] = Asked(self.pictures[:DEV], shows)
 
     def _asked(self, judge: Judge, texts: Sequence[str]) -> Asked:
-        return Asked(self.encoder.encode_texts(texts), judge.right(texts))
+        return Asked(self.encoder.encode_texts([*map(as_caption, texts)]), judge.right(texts))
 
     def to_pictures(self, asked: Asked, pictures: npt.NDArray[np.int64]) -> Found:
         """Texts search these pictures."""

@@ -222,7 +222,7 @@ class Answer:
         if options.where is not None and self._total < options.k:
             yield f"only {self._total:,} match: {options.where}"
         elif shown < options.k and options.min_relevance:
-            yield f"only {shown:,} have a relevance of {options.min_relevance:g} or more"
+            yield f"{f'only {shown:,} have' if shown else 'none has'} a relevance of {options.min_relevance:g} or more"
         elif not shown and self._total:
             yield "nothing has these words" if options.by == By.WORDS else "nothing found"
         if shown and options.by == By.VECTORS and best < nothing_below(self._total):

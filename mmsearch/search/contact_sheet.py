@@ -26,7 +26,7 @@ _ASPECTS = (0.5, 2.6)  # a picture narrower or wider than that is shown whole in
 _LONG_TEXT = 300  # characters beyond which a text may have to be scrolled, which takes the keyboard's focus
 _QUERIES_WITHOUT_A_LIST = 3
 _LEGEND = (
-    "Bar and percentage are the relevance: how likely it is that a hit with such a score is what was asked for. "
+    "Bar and percentage are the relevance: roughly how likely a hit with such a score is to be what was asked for. "
     "The number on the right is the score, by which hits of one query can be compared."
 )
 

@@ -16,6 +16,7 @@ from mmsearch.arrays import Embeddings
 from mmsearch.encoders import DualEncoder, knows_only_english
 from mmsearch.errors import QueryError
 from mmsearch.media import Limits, load_picture
+from mmsearch.search.prompts import as_caption
 from mmsearch.search.query import Item, Operand, Picture, Query, Term, Text, check_terms
 from mmsearch.store import Modality
 
@@ -77,10 +78,12 @@ class QueryEncoder:
     @cached_property
     def everyday_texts(self) -> Embeddings:
         """``(p, dim)`` vectors of texts about many things."""
-        return self._encoder.encode_texts(_PLAIN_TEXTS)
+        return self._encoder.encode_texts([*map(as_caption, _PLAIN_TEXTS)])
 
     def embed(self, queries: Sequence[Query | str], library: Library, limits: Limits) -> list[EmbeddedQuery]:
         """Embed the terms of each query and sum them up; all texts go through the encoder as one batch.
+
+        A few words are embedded as the caption of a picture of them, see ``as_caption``.
 
         Pictures and texts lie in two cones of the space, and all vectors of a cone share most of their length. In a
         sum of several terms each is therefore centred on the mean of its modality first: what is added or subtracted
@@ -110,7 +113,7 @@ class QueryEncoder:
         self, operands: Sequence[Operand], library: Library, limits: Limits
     ) -> dict[Operand, tuple[Modality, Embeddings]]:
         encoder = self._encoder
-        texts = [of.text for of in operands if isinstance(of, Text)]
+        texts = [as_caption(of.text) for of in operands if isinstance(of, Text)]
         encoded = iter(encoder.encode_texts(texts) if texts else ())
         vectors: dict[Operand, tuple[Modality, Embeddings]] = {}
         for of in operands:

@@ -64,7 +64,7 @@ def test_a_picture_finds_itself_first(photos: mmsearch.Collection, folder: Path)
 
 
 def test_scores_are_those_of_a_matrix_product(photos: mmsearch.Collection) -> None:
-    query = photos.encoder.encode_texts(["green grass"])[0]
+    query = photos.encoder.encode_texts(["a photo of green grass"])[0]
     hits = photos.search("green grass", k=8, modality=mmsearch.Modality.IMAGE)
     assert len(hits) == 8
     for hit in hits:

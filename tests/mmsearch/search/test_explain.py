@@ -64,7 +64,7 @@ def test_shares_add_up_to_the_score_that_a_search_tells(
 
 def test_the_share_of_the_only_term_is_its_cosine(explained: Explainer) -> None:
     _, vector = explained.searcher.vector_of("0.png")
-    cosine = float(explained.encoder.encode_texts(["dog"])[0] @ vector)
+    cosine = float(explained.encoder.encode_texts(["a photo of dog"])[0] @ vector)
     assert [term.share for term in explained("dog", "0.png").terms] == [pytest.approx(cosine, abs=1e-6)]
 
 
@@ -94,12 +94,12 @@ def test_words_are_left_out_of_the_whole_query(explained: Explainer) -> None:
 
 
 def test_the_words_of_a_caption_are_left_out_in_turn(explained: Explainer) -> None:
-    found = explained("red grass", "0.png#text=0")
+    found = explained("red grass under trees", "0.png#text=0")
     full, *shorter = (
         explained.encoder.encode_texts(
             ["a round red ball", "round red ball", "a red ball", "a round ball", "a round red"]
         )
-        @ explained.encoder.encode_texts(["red grass"])[0]
+        @ explained.encoder.encode_texts(["red grass under trees"])[0]
     )
     assert [said.word for said in found.words] == ["a", "round", "red", "ball"]
     np.testing.assert_allclose([said.share for said in found.words], full - shorter, atol=1e-6)
@@ -124,7 +124,9 @@ def test_each_term_of_several_has_a_map_of_its_own(explained: Explainer) -> None
 
 
 def _own(explained: Explainer, word: str) -> np.ndarray:
-    centred = explained.encoder.encode_texts([word])[0] - QueryEncoder(explained.encoder).everyday_texts.mean(axis=0)
+    centred = explained.encoder.encode_texts([f"a photo of {word}"])[0] - QueryEncoder(
+        explained.encoder
+    ).everyday_texts.mean(axis=0)
     return centred / np.linalg.norm(centred)
 
 

@@ -60,7 +60,7 @@ def scores(like: Sequence[str], unlike: Sequence[str]) -> Embeddings:
 def test_feedback_moves_the_query_as_rocchio_says() -> None:
     encoder = FakeEncoder()
     plain = scores(["0"], ["2"])
-    words = encoder.encode_texts(["a dog"])[0] - embed_mean(encoder)
+    words = encoder.encode_texts(["a photo of a dog"])[0] - embed_mean(encoder)
     moved = (
         words + LIKE_WEIGHT * (np.eye(16)[0] - Shelf.mean_image) - UNLIKE_WEIGHT * (np.eye(16)[2] - Shelf.mean_image)
     )
@@ -68,9 +68,8 @@ def test_feedback_moves_the_query_as_rocchio_says() -> None:
 
 
 def embed_mean(encoder: FakeEncoder) -> Embeddings:
-    from mmsearch.search.embed import _PLAIN_TEXTS
 
-    mean: Embeddings = encoder.encode_texts(_PLAIN_TEXTS).mean(axis=0)
+    mean: Embeddings = QueryEncoder(encoder).everyday_texts.mean(axis=0)
     return mean
 
 

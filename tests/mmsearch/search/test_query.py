@@ -11,7 +11,6 @@ from mmsearch.arrays import Embeddings
 from mmsearch.errors import MediaError, NotFound, QueryError
 from mmsearch.media import Limits
 from mmsearch.search import Item, Picture, Query, QueryEncoder, Text
-from mmsearch.search.embed import _PLAIN_TEXTS
 from mmsearch.store import Modality
 from tests.fakes import FakeEncoder
 from tests.pictures import paint
@@ -40,12 +39,12 @@ def embed(query: Query | str) -> Embeddings:
 
 
 def test_one_term_is_its_own_vector() -> None:
-    np.testing.assert_allclose(embed("dog"), ENCODER.encode_texts(["dog"])[0], atol=1e-6)
+    np.testing.assert_allclose(embed("dog"), ENCODER.encode_texts(["a photo of dog"])[0], atol=1e-6)
     np.testing.assert_allclose(embed(3 * Text("dog")), embed("dog"), atol=1e-6)
 
 
 def test_a_sum_is_the_normalised_weighted_sum_of_its_centred_terms() -> None:
-    dog = ENCODER.encode_texts(["dog"])[0] - ENCODER.encode_texts(_PLAIN_TEXTS).mean(axis=0)
+    dog = ENCODER.encode_texts(["a photo of dog"])[0] - QueryEncoder(ENCODER).everyday_texts.mean(axis=0)
     cat = Shelf().cat - Shelf().mean_image
     expected = 2 * dog - 0.5 * cat
     np.testing.assert_allclose(
