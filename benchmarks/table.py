@@ -25,7 +25,10 @@ def rows() -> list[tuple[str, str, str]]:
         newest, ("quality", "embed", "cold", "crash", "crash_index", "subtract")
     )
     t2i, i2t = quality["flickr8k_dev"]["t2i"], quality["flickr8k_dev"]["i2t"]
+    relevance, hybrid, copies = map(newest, ("relevance", "hybrid", "copies"))
     memory = list(embed["peak_rss_mb"].items())
+    nothing = relevance["nothing_here_matches_well"]
+    different = copies["different"]
     return [
         (
             "`mini`, a sentence finds its picture among 1,000 (Flickr8k dev): hit rate @1, @5, @10",
@@ -71,6 +74,26 @@ def rows() -> list[tuple[str, str, str]]:
             f'top {subtract["k"]} of "dog" and of "dog - grass", 12 such pairs: pictures that show what was subtracted',
             f"{subtract['word_alone']['shows_unwanted']:.1f}, {subtract['subtracted']['shows_unwanted']:.1f}",
             "subtract",
+        ),
+        (
+            "the picture of a caption among 1,000 that carry another one: hit rate @10 by vectors, words, `--hybrid`",
+            ", ".join(
+                f"{hybrid['all_captioned'][by]['hit_rate@10']:.3f}".lstrip("0")
+                for by in ("vectors", "words", "vectors+words")
+            ),
+            "hybrid",
+        ),
+        (
+            '"nothing here matches well": said where nothing does; where a right picture was found (1,000 pictures)',
+            f"{nothing['1000']['said_where_there_is_none']:.0%}, {nothing['1000']['said_though_found']:.0%}",
+            "relevance",
+        ),
+        (
+            f"pairs of different photographs that count as copies, of {different['pairs'] / 1e6:.0f} million; "
+            "JPEGs of quality 60 that do",
+            f"{different['different_called_copies_by_cosine_and_look']['0.85']['0.9']}; "
+            f"{copies['flickr8k']['changes']['jpeg 60']['found_by_cosine_and_look']['0.85']:.0%}",
+            "copies",
         ),
     ]
 

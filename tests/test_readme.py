@@ -11,7 +11,10 @@ import pytest
 
 from benchmarks import table
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SEARCHING = (ROOT / "docs/searching.md").read_text(encoding="utf-8")
+COMMANDS = "index|search|explain|tag|duplicates|info|verify|repair|remove|encoders|eval|demo"
 
 
 def test_the_table_is_that_of_the_newest_records() -> None:
@@ -19,8 +22,8 @@ def test_the_table_is_that_of_the_newest_records() -> None:
 
 
 def test_every_command_and_option_is_one_the_program_has() -> None:
-    words = re.findall(r"mmsearch (index|search|info|verify|repair|remove|encoders|eval|demo)([^`\n]*)", README)
-    assert {command for command, _ in words} >= {"index", "search", "demo"}
+    words = re.findall(rf"mmsearch ({COMMANDS})([^`\n]*)", README + SEARCHING)
+    assert {command for command, _ in words} >= {"index", "search", "demo", "explain", "tag", "duplicates"}
     for command in sorted({command for command, _ in words}):
         shown = subprocess.run(
             [sys.executable, "-m", "mmsearch_cli", command, "--help"], capture_output=True, text=True, check=True
@@ -34,6 +37,18 @@ def test_the_lines_that_set_everything_up_are_there() -> None:
     assert 'python -m pip install -e ".[cpu,test]" && python -m pytest' in README
 
 
+def test_the_contents_of_the_page_on_searching_lead_somewhere() -> None:
+    headings = {heading.lower() for heading in re.findall(r"^#+ (.+)$", SEARCHING, re.MULTILINE)}
+    anchors = {re.sub(r"[^a-z0-9 -]", "", heading).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", SEARCHING)) <= anchors
+
+
+@pytest.mark.parametrize("module", sorted(set(re.findall(r"-m\s+benchmarks\.([a-z]+)", SEARCHING))))
+def test_every_figure_has_a_benchmark_with_a_record(module: str) -> None:
+    assert (ROOT / f"benchmarks/{module}.py").exists()
+    assert (ROOT / f"benchmarks/results/{module}.jsonl").exists()
+
+
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)\)", README))
 def test_linked_files_are_there(target: str) -> None:
-    assert (Path(__file__).parents[1] / target).exists()
+    assert (ROOT / target).exists()
