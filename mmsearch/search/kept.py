@@ -113,11 +113,11 @@ class Shelf:
         with contextlib.suppress(OSError):
             for folder in self.folder.iterdir():
                 # Whatever is in there that is not what was written: another process may be removing it just now.
-                with contextlib.suppress(OSError, ValueError):
+                with contextlib.suppress(OSError, ValueError, KeyError):
                     yield self._read(folder)
 
     def _read(self, folder: Path) -> KeptIndex:
-        """Raises ``OSError`` or ``ValueError`` for what is not whole, or not ours."""
+        """Raises ``OSError``, ``ValueError`` or ``KeyError`` for what is not whole, or not ours."""
         label = (folder / _HOLDS).read_bytes()
         if _name(label) != folder.name:
             raise ValueError("not the label that was written")
@@ -125,6 +125,8 @@ class Shelf:
         if values["made_by"] != self.made_by:
             raise ValueError("made by another version")
         files: Mapping[str, str] = values["files"]
+        if any(Path(name).name != name for name in files):
+            raise ValueError("a file that lies elsewhere")
         if any(_sha256(folder / name) != digest for name, digest in files.items()):
             raise ValueError("not the files that were written")
         return KeptIndex(

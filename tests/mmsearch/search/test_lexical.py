@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -485,3 +486,20 @@ def test_a_damaged_shard_is_said_and_not_left_out(store: Store) -> None:
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(Corrupt):
         LexicalIndex.open(snapshot)
+
+
+@pytest.mark.parametrize("name", ["../planted", "/planted"])
+def test_an_index_that_names_files_elsewhere_is_not_read(store: Store, tmp_path: Path, name: str) -> None:
+    """Collections come from strangers too: an index's files are linked under the names that it gives them."""
+    snapshot = add(store, CAPTIONS)
+    right = found(snapshot)
+    (folder,) = kept(snapshot)
+    planted = f"{tmp_path}/planted" if name.startswith("/") else name
+    (folder / planted).write_text("")
+    label = json.loads((folder / "holds.json").read_text())
+    label["files"][planted] = hashlib.sha256(b"").hexdigest()
+    written = json.dumps(label).encode()
+    (folder / "holds.json").write_bytes(written)
+    folder.rename(folder.with_name(hashlib.sha256(written).hexdigest()[:32]))
+    assert Shelf(folder.parent, label["made_by"]).newest() is None
+    assert found(snapshot) == right
