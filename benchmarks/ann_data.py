@@ -60,7 +60,7 @@ def make_pictures(folder: Path) -> None:
             jobs = [(picture, i, seed) for picture, seed in zip(pictures, seeds, strict=True) for i in range(VIEWS)]
             pixels = pool.map(lambda job: encoder.prepare(view(*job)), jobs)
             rows = [encoder.encode_images(np.stack(batch)) for batch in _batches(pixels, 64)]
-            _save(target, np.concatenate(rows))
+            save(target, np.concatenate(rows))
             print(f"{target}: {len(jobs):,} vectors", file=sys.stderr)
 
 
@@ -72,7 +72,7 @@ def make_sentences(folder: Path) -> None:
         if not target.exists():
             with (SHARED / f"flickr8k/{split}.csv").open(encoding="utf-8", newline="") as file:
                 captions = [row["caption"] for row in csv.DictReader(file)]
-            _save(target, np.concatenate([encoder.encode_texts(list(part)) for part in _batches(iter(captions), 1000)]))
+            save(target, np.concatenate([encoder.encode_texts(list(part)) for part in _batches(iter(captions), 1000)]))
 
 
 def load_pictures(folder: Path) -> StoredEmbeddings:
@@ -107,7 +107,8 @@ def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _save(target: Path, rows: Embeddings) -> None:
+def save(target: Path, rows: Embeddings) -> None:
+    """As float16, under its name only when it is whole."""
     unfinished = target.with_suffix(".unfinished")
     with unfinished.open("wb") as file:
         np.save(file, rows.astype(np.float16))
