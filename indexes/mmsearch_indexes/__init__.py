@@ -1,23 +1,36 @@
 """Vector search over float32 matrices and int64 row ids; knows no pictures, texts or item ids."""
 
+from mmsearch_indexes.approximate import ApproximateIndex
 from mmsearch_indexes.errors import (
     FaissMissing,
+    IndexUnusable,
     InvalidK,
+    InvalidRecipe,
     InvalidVectors,
+    OverBudget,
     VectorIndexError,
 )
 from mmsearch_indexes.flat import FlatIndex
-from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, rank
+from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, merge, rank
+from mmsearch_indexes.recipe import IndexRecipe, Setting, Tuned
 
 __all__ = [
+    "ApproximateIndex",
     "FaissMissing",
     "FlatIndex",
+    "IndexRecipe",
+    "IndexUnusable",
     "InvalidK",
+    "InvalidRecipe",
     "InvalidVectors",
     "Matrix",
     "Neighbors",
+    "OverBudget",
     "RowIds",
     "Scores",
+    "Setting",
+    "Tuned",
     "VectorIndexError",
+    "merge",
     "rank",
 ]

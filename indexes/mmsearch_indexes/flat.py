@@ -41,8 +41,8 @@ class FlatIndex:
             InvalidVectors: another shape or dtype, or NaN or infinite values.
             FaissMissing: FAISS is not installed.
         """
-        _faiss()
-        norms = _norms(embeddings, "embeddings")
+        load_faiss()
+        norms = check_vectors(embeddings, "embeddings")
         return cls(np.ascontiguousarray(embeddings), float(norms.max(initial=0.0)))
 
     def __len__(self) -> int:
@@ -84,7 +84,7 @@ class FlatIndex:
         if among is not None:
             found = FlatIndex(self._embeddings[among], self._max_norm).search(queries, k)
             return found.renamed(among)
-        _norms(queries, "queries")
+        check_vectors(queries, "queries")
         if queries.shape[1] != self.dim:
             raise InvalidVectors(
                 f"queries are {queries.shape[1]} wide and the indexed vectors {self.dim}; encode both with one encoder"
@@ -103,7 +103,7 @@ class FlatIndex:
 
     def _best(self, queries: Matrix, k: int) -> tuple[RowIds, Scores]:
         """Search with a k that is no larger than the number of rows."""
-        faiss = _faiss()
+        faiss = load_faiss()
         width = min(len(self), k + _MARGIN)
         rough, candidates = faiss.knn(queries, self._embeddings, width, faiss.METRIC_INNER_PRODUCT)
         scores = self._scores(queries, candidates)
@@ -114,7 +114,7 @@ class FlatIndex:
             # Rounding moves an inner product by some sqrt(dim) units in the last place. A row within four
             # times that of the k-th score may belong to the answer; if the last candidate does, so may more.
             ulps = 4 * np.sqrt(self.dim) * np.finfo(np.float32).eps
-            floor = rough[:, k - 1] - ulps * self._max_norm * _norms(queries, "queries")
+            floor = rough[:, k - 1] - ulps * self._max_norm * check_vectors(queries, "queries")
             for i in np.flatnonzero(rough[:, -1] >= floor):
                 row_ids[i], scores[i] = self._best_above(queries[i : i + 1], floor[i], k)
         return row_ids, scores
@@ -140,7 +140,7 @@ class FlatIndex:
         return scores.reshape(row_ids.shape)
 
 
-def _norms(vectors: Matrix, name: str) -> npt.NDArray[np.float64]:
+def check_vectors(vectors: Matrix, name: str) -> npt.NDArray[np.float64]:
     """``(n,)`` L2 norms of a sound matrix; raises ``InvalidVectors`` for one that is not."""
     if vectors.ndim != 2 or vectors.shape[1] == 0 or vectors.dtype != np.float32:
         raise InvalidVectors(f"{name} are {vectors.dtype} {vectors.shape}; give float32 (n, dim)")
@@ -154,7 +154,8 @@ def _norms(vectors: Matrix, name: str) -> npt.NDArray[np.float64]:
     return norms
 
 
-def _faiss() -> Any:
+def load_faiss() -> Any:
+    """The module ``faiss``; raises ``FaissMissing`` where it is not installed."""
     try:
         import faiss
     except ImportError as err:

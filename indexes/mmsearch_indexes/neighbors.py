@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,23 @@ def rank(scores: Scores, k: int) -> Neighbors:
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     found.row_ids[:, : best.shape[1]] = best
     found.scores[:, : best.shape[1]] = np.take_along_axis(scores, best, axis=1)
+    return found
+
+
+def merge(parts: Sequence[Neighbors], k: int) -> Neighbors:
+    """The best k of several answers to the same queries, found among different rows.
+
+    Args:
+        parts: one or more, each with n_queries rows and row ids that no other part has.
+        k: 1 or more; where the parts hold fewer, -1 and -inf fill the end.
+    """
+    row_ids = np.concatenate([part.row_ids for part in parts], axis=1)
+    scores = np.concatenate([part.scores for part in parts], axis=1)
+    # A missing place has the lowest score there is, so it sorts behind every neighbour.
+    order = np.lexsort((row_ids, -scores), axis=-1)[:, :k]
+    found = Neighbors.missing(len(row_ids), k)
+    found.row_ids[:, : order.shape[1]] = np.take_along_axis(row_ids, order, axis=1)
+    found.scores[:, : order.shape[1]] = np.take_along_axis(scores, order, axis=1)
     return found
 
 
