@@ -221,9 +221,10 @@ class Answer:
         yield from self._embedded.notes if self._embedded else ()
         if options.where is not None and self._total < options.k:
             yield f"only {self._total:,} match: {options.where}"
-        elif shown < options.k and options.min_relevance:
+        if shown < self._k and options.min_relevance:
             yield f"{f'only {shown:,} have' if shown else 'none has'} a relevance of {options.min_relevance:g} or more"
         elif not shown and self._total:
             yield "nothing has these words" if options.by == By.WORDS else "nothing found"
-        if shown and options.by == By.VECTORS and best < nothing_below(self._total):
+        has_level = not all(held_against.within for held_against in self._yardsticks.values())
+        if shown and options.by == By.VECTORS and has_level and best < nothing_below(self._total):
             yield f"nothing here matches well: the best has a relevance of {best:.2f}"

@@ -96,6 +96,7 @@ def nothing_below(candidates: int) -> float:
 
     The best of many items that have nothing to do with a query scores more than the best of few. So the level grows:
     it is as many spreads above the usual as one of n normal numbers exceeds on average, and no constant is fitted.
+    Between items of one modality relevance is not told in spreads, and there is no such level.
 
     Args:
         candidates: how many items were compared; 1 or more.

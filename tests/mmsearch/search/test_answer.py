@@ -8,6 +8,7 @@ import pytest
 
 import mmsearch
 from mmsearch.errors import QueryError
+from mmsearch.search.relevance import nothing_below
 from tests.fakes import FakeEncoder
 from tests.pictures import paint
 
@@ -150,6 +151,31 @@ def test_a_condition_gives_all_that_match_and_says_when_they_are_few(
     assert len(few) == 2
     assert few.notes[0] == "only 2 match: key < 'home/04' and key > 'home'"
     assert "where key < 'home/04' and key > 'home'" in few.conditions
+
+
+def test_each_reason_for_few_hits_is_said(photos: mmsearch.Collection) -> None:
+    where = "key < 'home/04' and key > 'home'"
+    hits = photos.search("zebra", 20, where=where, min_relevance=1)
+    assert not hits
+    assert hits.notes == (f"only 2 match: {where}", "none has a relevance of 1 or more")
+    every = photos.search("zebra", 20, where=where, min_relevance=1e-9)
+    assert len(every) == 2
+    assert every.notes[:1] == (f"only 2 match: {where}",)
+    assert not any("1e-09" in note for note in every.notes)
+
+
+def test_only_across_modalities_is_it_known_that_nothing_matches_well(
+    photos: mmsearch.Collection, tmp_path: Path
+) -> None:
+    """Between items of one modality relevance is on another scale: a caption with the word may have little of it."""
+    (tmp_path / "texts.csv").write_text("text\n" + "".join(f"word{number}\n" for number in range(26)))
+    texts = mmsearch.create(tmp_path / "texts", FakeEncoder())
+    texts.add(tmp_path / "texts.csv")
+    for collection, query, is_known in ((photos, "lamp", True), (texts, "two dogs", False)):
+        hits = collection.search(query)
+        assert hits[0].relevance is not None
+        assert hits[0].relevance < nothing_below(len(collection))
+        assert any("nothing here matches well" in note for note in hits.notes) is is_known
 
 
 @pytest.mark.parametrize(
