@@ -56,7 +56,7 @@ def print_hits(hits: Hits, layout: Layout, *, query: str | None = None, is_first
         for hit in hits:
             print(json.dumps({**asked, **hit.to_json()}, ensure_ascii=False, default=str))
     elif layout is Layout.CSV:
-        columns = [*asked, *_FIELDS, *(hits[0].columns if hits else ())]
+        columns = list(dict.fromkeys([*asked, *_FIELDS, *hits.types]))
         writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore")
         if is_first:
             writer.writeheader()
@@ -83,7 +83,7 @@ def print_table(hits: Hits) -> None:
     table.add_column("score", justify="right")
     table.add_column("relevance", justify="right")
     table.add_column("found", overflow="fold")
-    for name in hits[0].columns if hits else ():
+    for name in hits.types:
         table.add_column(name, overflow="fold")
     for hit in hits:
         columns = [Text(_value(value)) for value in hit.columns.values()]

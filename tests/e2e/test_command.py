@@ -85,6 +85,15 @@ def test_csv_of_several_queries_has_one_header(run: Run, indexed: Path) -> None:
     assert all(int(row["width"]) > 0 for row in rows)
 
 
+def test_csv_has_all_columns_even_where_the_first_query_finds_nothing(run: Run, indexed: Path) -> None:
+    options = ("--csv", "--lexical", "--columns", "width,key")
+    done = run("search", "-", *options, cwd=indexed, stdin="nothing like this\n3\n")
+    (row,) = csv.DictReader(io.StringIO(done.stdout))
+    assert (row["query"], row["key"], int(row["width"]) > 0) == ("3", "3.png", True)
+    assert None not in row
+    assert done.stdout.splitlines()[0].count("key") == 1
+
+
 def test_html_is_one_page_with_its_pictures_inside(run: Run, indexed: Path, tmp_path: Path) -> None:
     page = tmp_path / "hits.html"
     assert run("search", "<b>bold</b>", "-k", 4, "--html", page, cwd=indexed).returncode == 0
