@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,12 +50,13 @@ def write_contact_sheet(file: str | Path, results: Sequence[Hits], *, title: str
     target = Path(file).expanduser()
     sheet = _Sheet.of(results, folder=target.absolute().parent)
     page = "<!doctype html>\n" + ET.tostring(_page(sheet, results, title), encoding="unicode", method="html") + "\n"
-    unfinished = target.with_name(f".{target.name}.unfinished")
+    unfinished = target.parent / f".{target.name}.unfinished"
     try:
         unfinished.write_text(page, encoding="utf-8", errors="backslashreplace")
         unfinished.replace(target)
     except OSError as err:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
         raise QueryError(f"the contact sheet cannot be written to {file}: {err.strerror}") from err
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -50,12 +51,13 @@ def write_page(found: Explanation, file: str | Path) -> None:
         QueryError: the file cannot be written.
     """
     target = Path(file).expanduser()
-    unfinished = target.with_name(f".{target.name}.unfinished")
+    unfinished = target.parent / f".{target.name}.unfinished"
     try:
         unfinished.write_text(_page(found), encoding="utf-8", errors="backslashreplace")
         unfinished.replace(target)
     except OSError as err:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
         raise QueryError(f"the page cannot be written to {file}: {err.strerror}") from err
 
 

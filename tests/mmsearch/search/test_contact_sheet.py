@@ -276,6 +276,16 @@ def test_colours_have_the_contrast_of_wcag_aa_in_both_themes(tmp_path: Path) -> 
             assert contrast(theme["accent"], theme[ground]) >= 3  # 1.4.11: what is no text
 
 
-def test_a_page_that_cannot_be_written_is_named(photos: mmsearch.Collection, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["no/such/page.html", "file/page.html", "", "folder"])
+def test_a_page_that_cannot_be_written_is_named(
+    photos: mmsearch.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = photos.explain("red", photos.search("red")[0].key)
     with pytest.raises(QueryError, match="cannot be written"):
-        mmsearch.write_contact_sheet(tmp_path / "no/such/page.html", [photos.search("red")])
+        mmsearch.write_contact_sheet(name, [photos.search("red")])
+    with pytest.raises(QueryError, match="cannot be written"):
+        found.write_page(name)
+    assert not list(tmp_path.rglob("*unfinished"))
