@@ -31,7 +31,7 @@ def give_columns(store: Writer, given: pa.Table, *, job: str) -> Snapshot:
 
     Raises:
         ValueError: no ``id`` column, an id twice, or a column of ``item_schema``, which follow from the item.
-        CollectionError: a column is there with another type, or the files cannot be written.
+        CollectionError: a column is there with another type or in another case, or the files cannot be written.
     """
     _check(given, store.space.dim)
     written: dict[str, ShardEntry] = {}
@@ -60,7 +60,14 @@ def _check(given: pa.Table, dim: int) -> None:
 
 
 def _check_types(given: pa.Table, base: Snapshot) -> None:
+    spelled = {name.casefold(): name for name in base.columns}
     for column in given.schema:
+        there = spelled.get(column.name.casefold(), column.name)
+        if there != column.name and column.name not in base.columns:
+            raise CollectionError(
+                f"column {column.name!r} differs from column {there!r} of {base.folder} in case alone, which no "
+                f"condition tells apart; choose another name"
+            )
         known = base.types.get(column.name, column.type)
         if known != column.type:
             raise CollectionError(

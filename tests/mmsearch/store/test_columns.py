@@ -107,6 +107,14 @@ def test_what_cannot_be_given_is_refused(full: Store, columns: dict[str, Any], m
     assert files(full.path) == before
 
 
+def test_a_column_that_differs_in_case_alone_is_refused(full: Store) -> None:
+    give(full, {0: ["x"]}, "tags")
+    for name, there in (("Tags", "tags"), ("WIDTH", "width"), ("Taken", "taken")):
+        with pytest.raises(CollectionError, match=f"{name!r} differs from column {there!r} .* choose another name"):
+            give(full, {0: ["y"]}, name)
+    assert column(give(full, {0: ["z"]}, "tags"))["a"] == ["z"]
+
+
 def test_a_column_keeps_its_type(full: Store) -> None:
     give(full, {0: 3}, "stars", pa.int64())
     with pytest.raises(CollectionError, match="column 'stars' of .* is int64, and the new values are list<item: strin"):
