@@ -1,0 +1,239 @@
+"""From measured points to queries a second at a recall: interpolation, tables and drawings.
+
+python -m benchmarks.ann_plot            tables in Markdown
+python -m benchmarks.ann_plot FOLDER     drawings, an SVG file for each data set, kind of query and size of batch
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import ROOT
+
+RECALLS = (0.90, 0.95, 0.99)
+BATCHES = {"single": "one by one", "batch": "100 at a time"}
+_OURS = "mmsearch"
+
+Point = tuple[float, float]
+"""Recall and queries a second."""
+
+
+def points(curve: Sequence[Mapping[str, Any]], batch: str) -> list[Point]:
+    """The settings that were timed; each with the median of its rounds."""
+    return [(point["recall"], median(point[f"qps_{batch}"])) for point in curve if f"qps_{batch}" in point]
+
+
+def front(measured: Sequence[Point]) -> list[Point]:
+    """Those that no other beats in both recall and speed, by ascending recall."""
+    best: list[Point] = []
+    for recall, qps in sorted(measured, key=lambda point: (-point[0], -point[1])):
+        if not best or qps > best[-1][1]:
+            best.append((recall, qps))
+    return best[::-1]
+
+
+def qps_at(measured: Sequence[Point], recall: float) -> float | None:
+    """Queries a second at a recall, None where no setting reaches it.
+
+    Between two neighbours of the front the logarithm of the speed is taken as straight over recall. Where the cheapest
+    setting has more recall already, its speed is the answer: nothing is extrapolated.
+    """
+    best = front(measured)
+    if not best or best[-1][0] < recall:
+        return None
+    if best[0][0] >= recall:
+        return best[0][1]
+    for (low, fast), (high, slow) in pairwise(best):
+        if high >= recall:
+            share = (recall - low) / (high - low)
+            return float(fast ** (1 - share) * slow**share)
+    raise AssertionError("the last point has enough recall")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One opponent on one data set with one kind of query."""
+
+    name: str
+    bytes_anonymous: float
+    bytes_mapped: float
+    build_cpu_s: float
+    qps: dict[tuple[str, float], float | None]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this repository's."""
+        return self.name.startswith(_OURS)
+
+    @property
+    def size(self) -> float:
+        """Resident bytes a vector, mapped ones included."""
+        return self.bytes_anonymous + self.bytes_mapped
+
+
+def rows(records: Sequence[Mapping[str, Any]], kind: str) -> list[Row]:
+    """One for each record that asked this kind, ours first, then by speed at .95."""
+    found = [
+        Row(
+            name=record["opponent"],
+            bytes_anonymous=record["bytes_per_vector"]["anonymous"],
+            bytes_mapped=record["bytes_per_vector"]["mapped"],
+            build_cpu_s=record["build_cpu_s"],
+            qps={
+                (batch, recall): qps_at(points(record["curves"][kind], batch), recall)
+                for batch in BATCHES
+                for recall in RECALLS
+            },
+        )
+        for record in records
+        if kind in record["curves"]
+    ]
+    return sorted(found, key=lambda row: (not row.is_ours, -(row.qps["single", 0.95] or 0)))
+
+
+def margins(found: Sequence[Row], batch: str, recall: float) -> tuple[float | None, float | None]:
+    """How many times faster than the best opponent that is no larger, and than the best of any size, our best is."""
+    ours = [row for row in found if row.is_ours and row.qps[batch, recall]]
+    if not ours:
+        return None, None
+    best = max(ours, key=lambda row: row.qps[batch, recall] or 0)
+    theirs = [row for row in found if not row.is_ours]
+    speeds = [
+        max((row.qps[batch, recall] or 0 for row in theirs if row.size <= limit), default=0)
+        for limit in (best.size, np.inf)
+    ]
+    own = best.qps[batch, recall] or 0
+    no_larger, any_size = (round(own / speed, 2) if speed else None for speed in speeds)
+    return no_larger, any_size
+
+
+def table(found: Sequence[Row]) -> str:
+    """Markdown."""
+    heads = [f"{how}, {_short(recall)}" for how in BATCHES.values() for recall in RECALLS]
+    lines = [
+        f"| queries a second at ann_recall@10 | {' | '.join(heads)} | bytes a vector, own + mapped | build, CPU s |",
+        "|---|" + "---:|" * (len(heads) + 2),
+    ]
+    for row in found:
+        speeds = [f"{qps:,.0f}" if (qps := row.qps[batch, recall]) else "–" for batch in BATCHES for recall in RECALLS]
+        size = f"{row.bytes_anonymous:,.0f} + {row.bytes_mapped:,.0f}"
+        lines.append(f"| {row.name} | {' | '.join(speeds)} | {size} | {row.build_cpu_s:,.0f} |")
+    for title, which in (("no larger", 0), ("of any size", 1)):
+        ratios = [margins(found, batch, recall)[which] for batch in BATCHES for recall in RECALLS]
+        shown = " | ".join("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
+        lines.append(f"| our fastest / fastest opponent {title} | {shown} | | |")
+    return "\n".join(lines)
+
+
+# --- drawing -----------------------------------------------------------------------------------------------------
+
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _LEGEND = 860, 520, 70, 46, 52, 250
+_COLOURS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#ff7f0e", "#444")
+_OWN_COLOURS = ("#d62728", "#ff7f7f")
+_MISSES = (0.3, 0.1, 0.05, 0.01, 0.001)  # where the axis of recall, logarithmic in what is missed, has its marks
+
+
+def svg(curves: Mapping[str, Sequence[Point]], title: str) -> str:
+    """Recall to the right, queries a second upwards: the front of each curve; further up and right is better."""
+    fronts = {name: [point for point in front(curve) if point[0] >= 1 - _MISSES[0]] for name, curve in curves.items()}
+    fronts = {name: found for name, found in fronts.items() if found}
+    speeds = [qps for found in fronts.values() for _, qps in found] or [1, 10]
+    low, high = np.log10(min(speeds)) - 0.05, np.log10(max(speeds)) + 0.05
+    right, bottom = _WIDTH - _LEGEND, _HEIGHT - _BOTTOM
+    near, far = np.log(_MISSES[0]), np.log(_MISSES[-1])
+
+    def x(recall: float) -> float:
+        return float(_LEFT + (near - np.log(max(1 - recall, _MISSES[-1]))) / (near - far) * (right - _LEFT))
+
+    def y(qps: float) -> float:
+        return float(bottom - (np.log10(qps) - low) / (high - low) * (bottom - _TOP))
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
+        f'font-size="13" role="img"><title>{escape(title)}</title>',
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
+        f'<text x="{_LEFT}" y="24" font-size="16">{escape(title)}</text>',
+        _label((_LEFT + right) / 2, _HEIGHT - 12, "ann_recall@10"),
+        f'<text transform="translate(16 {(_TOP + bottom) / 2}) rotate(-90)" text-anchor="middle">queries/s</text>',
+    ]
+    for missed in _MISSES:
+        parts.append(_line(x(1 - missed), _TOP, x(1 - missed), bottom))
+        parts.append(_label(x(1 - missed), bottom + 18, _short(1 - missed)))
+    for power in range(int(np.floor(low)), int(np.ceil(high)) + 1):
+        for qps in (10.0**power, 2 * 10.0**power, 5 * 10.0**power):
+            if low <= np.log10(qps) <= high:
+                parts.append(_line(_LEFT, y(qps), right, y(qps)))
+                parts.append(_label(_LEFT - 6, y(qps) + 4, f"{qps:,.0f}", "end"))
+    own = [name for name in fronts if name.startswith(_OURS)]
+    others = [name for name in fronts if name not in own]
+    for place, name in enumerate([*own, *others]):
+        colours = _OWN_COLOURS if name in own else _COLOURS
+        number = (own if name in own else others).index(name)
+        colour, thick = colours[number % len(colours)], 3 if name in own else 1.5
+        dash = ' stroke-dasharray="5 3"' if number >= len(colours) else ""
+        path = " ".join(f"{x(recall):.1f},{y(qps):.1f}" for recall, qps in fronts[name])
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{thick}"{dash}/>')
+        parts += [f'<circle cx="{x(r):.1f}" cy="{y(q):.1f}" r="2.5" fill="{colour}"/>' for r, q in fronts[name]]
+        height = _TOP + 8 + 20 * place
+        parts.append(f'<path d="M{right + 14} {height}h24" stroke="{colour}" stroke-width="{thick}"{dash}/>')
+        parts.append(_label(right + 44, height + 4, name, "start"))
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _line(x0: float, y0: float, x1: float, y1: float) -> str:
+    return f'<path d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}" stroke="#ddd"/>'
+
+
+def _label(x: float, y: float, text: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _short(recall: float) -> str:
+    """.90, .95, .999"""
+    text = f"{recall:.3f}".lstrip("0")
+    return text[:-1] if text.endswith("0") else text
+
+
+# --- from the records --------------------------------------------------------------------------------------------
+
+
+def newest(file: Path) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """The last record of each opponent, by name and number of rows of the data set."""
+    last: dict[tuple[str, int, str], dict[str, Any]] = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        last[record["data"], record["n"], record["opponent"]] = record
+    sets: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for (data, n, _), record in last.items():
+        sets.setdefault((data, n), []).append(record)
+    return sets
+
+
+def main(argv: Sequence[str], file: Path = ROOT / "benchmarks/results/ann.jsonl") -> None:
+    """Tables, or drawings where a folder is named."""
+    for (data, n), records in newest(file).items():
+        for kind in records[0]["curves"]:
+            title = f"{kind} among {n:,} vectors ({data})"
+            if not argv:
+                print(f"### {title}\n\n{table(rows(records, kind))}\n")
+                continue
+            for batch, how in BATCHES.items():
+                curves = {record["opponent"]: points(record["curves"][kind], batch) for record in records}
+                target = Path(argv[0]) / f"ann-{data}-{n}-{kind}-{batch}.svg".replace(" ", "-")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(svg(curves, f"{title}, {how}, one thread"), encoding="utf-8")
+                print(target)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
