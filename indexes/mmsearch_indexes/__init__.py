@@ -11,6 +11,7 @@ from mmsearch_indexes.errors import (
     VectorIndexError,
 )
 from mmsearch_indexes.flat import FlatIndex
+from mmsearch_indexes.index_files import load_index, save_index, size_bytes
 from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, merge, rank
 from mmsearch_indexes.recipe import IndexRecipe, Setting, Tuned
 
@@ -31,6 +32,9 @@ __all__ = [
     "Setting",
     "Tuned",
     "VectorIndexError",
+    "load_index",
     "merge",
     "rank",
+    "save_index",
+    "size_bytes",
 ]
