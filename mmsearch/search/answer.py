@@ -28,6 +28,9 @@ from mmsearch.store import Modality
 _POOL = 5
 """Candidates looked at for each hit wanted, where rankings are fused, or hits folded or spread out."""
 _LEAST_POOL = 100
+_FUSED = 1000
+"""Places of the rankings by vectors and by words that are fused at least, as in benchmarks/hybrid.py: an item can stand
+far down in one of them and still be among the best, and the order of hits must not depend on how many are wanted."""
 _DEEPER = 4
 
 Positions = npt.NDArray[np.int64]
@@ -104,7 +107,9 @@ class Answer:
         simple = options.by != By.BOTH and len(self._modalities) == 1 and not options.distinct and not options.diverse
         depth = max(self._k, 1) if simple else pool
         while True:
-            found, is_all = self._ranked(depth)
+            found, is_all = self._ranked(max(depth, _FUSED) if options.by == By.BOTH else depth)
+            if options.distinct or options.diverse:  # which compare all candidates with each other
+                is_all, found = is_all and len(found) <= depth, found.take(slice(depth))
             found = self._folded(found) if options.distinct else found
             if is_all or len(found) >= (pool if options.diverse else self._k):
                 return found

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mmsearch
@@ -71,6 +72,21 @@ def test_both_brings_up_what_words_alone_find(photos: mmsearch.Collection) -> No
     by_vectors = keys(photos.search("boat", 43))
     assert keys(photos.search("boat", 43, by="both")).index("home/06.png") < by_vectors.index("home/06.png")
     assert set(keys(photos.search("boat", 43, by="both"))) == set(by_vectors)
+
+
+@pytest.mark.parametrize("options", [{}, {"distinct": True}, {"min_relevance": 0.05}, {"where": "id % 4 > 0"}])
+def test_how_many_hits_are_wanted_changes_neither_their_order_nor_their_number(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    rng = np.random.default_rng(0)
+    others = [" ".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), n % 20)) for n in range(400)]
+    (tmp_path / "texts.csv").write_text("text\n" + "".join(f"dog {words}\n" for words in others))
+    texts = mmsearch.create(tmp_path / "texts", FakeEncoder())
+    texts.add(tmp_path / "texts.csv")
+    query = mmsearch.Text("dog") - mmsearch.Item("texts.csv#row=0")
+    every = keys(texts.search(query, 400, by="both", **options))
+    for k in (1, 10, 20, 21, 60, 120):
+        assert keys(texts.search(query, k, by="both", **options)) == every[:k]
 
 
 def test_a_picture_alone_has_no_words_to_search_for(photos: mmsearch.Collection, folder: Path) -> None:
