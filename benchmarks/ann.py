@@ -9,11 +9,11 @@ among the rows.
 
 Every opponent runs in processes of its own: one builds the index and saves it, one opens it and is measured. What is
 timed is the call of the library's Python interface with float32 queries, by one thread: queries one by one, and 100 at
-a time. Each setting is timed for several rounds of about a third of a second; records hold the queries a second of all
-rounds, tables use the median. A fixed product of two matrices is timed before and after: an opponent whose
-``machine_ms`` is larger met a busier machine. Memory is what the process holds more after the sweep than before it
-opened the index: ``anonymous`` bytes cannot be given back, ``mapped`` ones are pages of a file that the system may
-drop (code of the library among them).
+a time. All settings are timed in turn for about a third of a second, and that for several rounds; records hold each
+round's queries a second, tables use the median. A fixed product of two matrices is timed before and after each round:
+an opponent whose ``machine_ms`` is larger met a busier machine. Memory is what the process holds more after the sweep
+than before it opened the index: ``anonymous`` bytes cannot be given back, ``mapped`` ones are pages of a file that the
+system may drop (code of the library among them).
 
 One record an opponent and data set is appended to ``results/ann.jsonl``; an opponent that has one is not run again
 (``--again`` runs it). A built index is kept beside the data until its record is written.
@@ -28,7 +28,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.ann_opponents import OPPONENTS, Found, K, Matrix, Opponent, Search, cleared
+from benchmarks.ann_opponents import OPPONENTS, Found, K, Matrix, Opened, Opponent, Search, cleared
 from benchmarks.record import ROOT, write_record
 
 RESULTS = ROOT / "benchmarks/results"
 QUERIES = {"sentences": "sentences-dev.npy", "pictures": "held-out.npy"}
 BATCH = 100
 _ENOUGH = 0.9975  # recall past which more effort is not measured
-_WORTH_TIMING = 0.7  # recall below which nothing is timed
+_WORTH_TIMING = 0.8  # recall below which nothing is timed
 _GAIN = 0.0005  # more recall than this must come of more effort, else the sweep ends
 
 RowIds = npt.NDArray[np.int64]
@@ -123,33 +123,43 @@ def queries_per_second(
                 return answered / spent
 
 
-def measured_point(search: Search, queries: Matrix, truth: RowIds, *, rounds: int, seconds: float) -> dict[str, Any]:
-    """Recall of one setting over all queries and, where it is worth it, its speed."""
+def recall_of(search: Search, queries: Matrix, truth: RowIds) -> dict[str, float]:
+    """Mean over all queries, and half of its 95 % interval."""
     found = np.concatenate([search(queries[start : start + BATCH]) for start in range(0, len(queries), BATCH)])
     shares = ann_recall(found, truth)
-    point: dict[str, Any] = {
-        "recall": round(float(shares.mean()), 5),
-        "interval": round(1.96 * float(shares.std()) / float(np.sqrt(len(shares))), 5),
-    }
-    if point["recall"] >= _WORTH_TIMING:
-        for _ in range(rounds):
-            for name, batch in (("qps_single", 1), ("qps_batch", min(BATCH, len(queries)))):
-                point.setdefault(name, []).append(round(queries_per_second(search, queries, batch, seconds), 1))
-    return point
+    spread = 1.96 * float(shares.std()) / float(np.sqrt(len(shares)))
+    return {"recall": round(float(shares.mean()), 5), "interval": round(spread, 5)}
 
 
-def sweep(
-    opponent: Opponent, opened: Any, queries: Matrix, truth: RowIds, *, n: int, rounds: int, seconds: float
-) -> Iterator[dict[str, Any]]:
-    """All settings from cheap to dear, for each number of reranked candidates until more effort brings nothing."""
+def settings(opponent: Opponent, opened: Opened, queries: Matrix, truth: RowIds, n: int) -> list[dict[str, Any]]:
+    """All settings from cheap to dear with their recall; more effort is not tried where it brought nothing."""
+    points: list[dict[str, Any]] = []
     for rerank in opponent.reranks:
         before = -1.0
         for effort in opponent.efforts(n):
-            point = measured_point(opened(effort, rerank), queries, truth, rounds=rounds, seconds=seconds)
-            yield {"effort": effort, "rerank": rerank, **point}
-            if point["recall"] >= _ENOUGH or (point["recall"] > _WORTH_TIMING and point["recall"] < before + _GAIN):
+            point = {"effort": effort, "rerank": rerank, **recall_of(opened(effort, rerank), queries, truth)}
+            points.append(point)
+            if point["recall"] >= _ENOUGH or _WORTH_TIMING < point["recall"] < before + _GAIN:
                 break
             before = point["recall"]
+    return points
+
+
+def sweep(
+    opponent: Opponent, opened: Opened, queries: Matrix, truth: RowIds, *, n: int, rounds: int, seconds: float
+) -> dict[str, Any]:
+    """The settings, and the speed of those worth it: once around all of them, then again, as the machine may change."""
+    points = settings(opponent, opened, queries, truth, n)
+    machine = [machine_ms()]
+    for _ in range(rounds):
+        for point in points:
+            if point["recall"] >= _WORTH_TIMING:
+                search = opened(point["effort"], point["rerank"])
+                for name, batch in (("qps_single", 1), ("qps_batch", min(BATCH, len(queries)))):
+                    speed = queries_per_second(search, queries, batch, seconds)
+                    point.setdefault(name, []).append(round(speed, 1))
+        machine.append(machine_ms())
+    return {"machine_ms": machine, "points": points}
 
 
 def machine_ms(rounds: int = 9) -> float:
@@ -196,19 +206,17 @@ def search(
     """Open and sweep for each kind of query."""
     asked = {kind: data.queries(kind, n_queries) for kind in data.kinds()}
     truth = {kind: data.known_truth(kind, len(queries), n) for kind, queries in asked.items()}
-    machine = [machine_ms()]
     before, started = resident(), time.perf_counter()
     opened = opponent.open(index, n, dim)
     open_s = round(time.perf_counter() - started, 3)
     curves = {
-        kind: list(sweep(opponent, opened, queries, truth[kind], n=n, rounds=rounds, seconds=seconds))
+        kind: sweep(opponent, opened, queries, truth[kind], n=n, rounds=rounds, seconds=seconds)
         for kind, queries in asked.items()
     }
     after = resident()
     return {
         "open_s": open_s,
         "bytes_per_vector": {kind: round((after[kind] - before[kind]) / n, 1) for kind in after},
-        "machine_ms": [*machine, machine_ms()],
         "curves": curves,
     }
 

@@ -90,7 +90,7 @@ def rows(records: Sequence[Mapping[str, Any]], kind: str) -> list[Row]:
             bytes_mapped=record["bytes_per_vector"]["mapped"],
             build_cpu_s=record["build_cpu_s"],
             qps={
-                (batch, recall): qps_at(points(record["curves"][kind], batch), recall)
+                (batch, recall): qps_at(points(record["curves"][kind]["points"], batch), recall)
                 for batch in BATCHES
                 for recall in RECALLS
             },
@@ -228,7 +228,7 @@ def main(argv: Sequence[str], file: Path = ROOT / "benchmarks/results/ann.jsonl"
                 print(f"### {title}\n\n{table(rows(records, kind))}\n")
                 continue
             for batch, how in BATCHES.items():
-                curves = {record["opponent"]: points(record["curves"][kind], batch) for record in records}
+                curves = {record["opponent"]: points(record["curves"][kind]["points"], batch) for record in records}
                 target = Path(argv[0]) / f"ann-{data}-{n}-{kind}-{batch}.svg".replace(" ", "-")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(svg(curves, f"{title}, {how}, one thread"), encoding="utf-8")

@@ -77,13 +77,14 @@ def test_a_sweep_stops_where_more_effort_brings_nothing(data: DataSet) -> None:
         return lambda asked: np.where(np.arange(K) < kept, np.arange(K), -1)[np.newaxis].repeat(len(asked), 0)
 
     two = replace(OPPONENTS["scann"], reranks=(20, 40), efforts=lambda _: [5, 8, 9, 10, 11])
-    found = list(ann.sweep(two, opened, queries, truth, n=300, rounds=2, seconds=0.001))
+    swept = ann.sweep(two, opened, queries, truth, n=300, rounds=2, seconds=0.001)
+    found = swept["points"]
     assert [(p["rerank"], p["effort"], p["recall"]) for p in found] == [
         (20, 5, 0.5), (20, 8, 0.8), (20, 9, 0.9), (20, 10, 0.9),
         (40, 5, 0.5), (40, 8, 0.8), (40, 9, 0.9), (40, 10, 1.0),
     ]  # fmt: skip
     assert "qps_single" not in found[0]
-    assert len(found[1]["qps_single"]) == len(found[1]["qps_batch"]) == 2
+    assert len(found[1]["qps_single"]) == len(found[1]["qps_batch"]) == len(swept["machine_ms"]) - 1 == 2
 
 
 def test_between_two_settings_the_logarithm_of_the_speed_is_straight() -> None:
@@ -101,7 +102,7 @@ def record(name: str, size: float, qps: float) -> dict[str, Any]:
     curve = [{"recall": 0.5}, {"recall": 0.9, **timed}, {"recall": 0.995, **timed}]
     return {
         "data": "noise", "n": 300, "opponent": name, "build_cpu_s": 1.0,
-        "bytes_per_vector": {"anonymous": size, "mapped": 10.0}, "curves": {"sentences": curve},
+        "bytes_per_vector": {"anonymous": size, "mapped": 10.0}, "curves": {"sentences": {"points": curve}},
     }  # fmt: skip
 
 
@@ -146,6 +147,6 @@ def test_an_opponent_is_run_in_its_own_processes_and_only_once(data: DataSet, tm
     (line,) = (results / "ann.jsonl").read_text(encoding="utf-8").splitlines()
     measured = json.loads(line)
     assert (measured["data"], measured["n"], measured["dim"]) == ("noise", 300, 16)
-    assert measured["curves"]["pictures"][-1]["recall"] == 1.0
+    assert measured["curves"]["pictures"]["points"][-1]["recall"] == 1.0
     assert measured["disk_bytes_per_vector"] > 64
     assert not (data.folder / "indexes" / "faiss-IVF-Flat-300").exists()
