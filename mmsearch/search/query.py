@@ -66,6 +66,8 @@ class Text(Operand):
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise QueryError("the query is empty; give a sentence or a picture to search with")
+        if any("\ud800" <= letter <= "\udfff" for letter in self.text):
+            raise QueryError(f"the text {self.text!r} is no Unicode; give it in UTF-8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mmsearch.arrays import Embeddings, Ids, StoredEmbeddings
 from mmsearch.encoders import DualEncoder
 from mmsearch.errors import MediaError, NotFound, QueryError
 from mmsearch.media import TABLE_EXTENSIONS, read_texts
+from mmsearch.search.query import Text
 from mmsearch.store import Modality, Store, item_schema
 
 DEFAULT_COLUMN = "tags"
@@ -103,6 +104,8 @@ def tag(
 def _check(words: Sequence[str], column: str, most: int, threshold: float, dim: int) -> None:
     if not words:
         raise QueryError("there is no word to tag with; give some, or a file with a word a line")
+    for word in words:
+        Text(word)  # refuses what no encoder takes
     if most < 1:
         raise QueryError(f"most is {most}; it counts words a picture, so it must be 1 or more")
     if math.isnan(threshold):

@@ -101,6 +101,11 @@ def test_an_empty_text_is_refused(words: str) -> None:
         Text(words)
 
 
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(QueryError, match=r"'caf\\udce9' is no Unicode"):
+        Text("caf\udce9")
+
+
 @pytest.mark.parametrize("weight", [float("nan"), float("inf")])
 def test_a_weight_that_is_no_number_is_refused(weight: float) -> None:
     with pytest.raises(QueryError, match="give a finite number"):

@@ -173,6 +173,7 @@ def test_bad_requests_are_refused_and_change_nothing(store: Store, encoder: Fake
     for words, options, message in (
         ([], {}, "no word to tag with"),
         ([" ", ""], {}, "no word to tag with"),
+        (["dog", "caf\udce9"], {}, "is no Unicode"),
         (["dog"], {"most": 0}, "most is 0"),
         (["dog"], {"threshold": float("nan")}, "threshold is nan"),
         (["dog"], {"column": "key"}, "column 'key' cannot hold tags"),
