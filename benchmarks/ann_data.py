@@ -3,8 +3,9 @@
 python -m benchmarks.ann_data FOLDER
 
 (a) `mini`, real encoder geometry: 33 views (crops, mirror images, changed colours; the first is the picture itself)
-    of each of the 6,091 training pictures of Flickr8k, 201,003 vectors of 384 numbers; the sentences of its dev
-    split as queries, those of its train split to tune with.
+    of each of the 6,091 training pictures of Flickr8k, 201,003 vectors of 384 numbers; the sentences and pictures of
+    its dev split as queries, the sentences of its train split to tune with.
+(b) drawn from a model of CLIP's geometry: `benchmarks.ann_model` makes the same files.
 
 What is there already is not made again: a run that was stopped goes on where it was.
 """
@@ -49,10 +50,9 @@ def view(picture: Image.Image, number: int, seed: int) -> Image.Image:
 
 def make_pictures(folder: Path) -> None:
     """``pictures-<n>.npy``, each ``(100 * VIEWS, 384)`` float16 but for the last."""
-    folder.mkdir(parents=True, exist_ok=True)
     encoder = load_encoder("mini")
     with ThreadPoolExecutor(2) as pool:
-        for number, pictures in enumerate(_parts()):
+        for number, pictures in enumerate(_batches(_pictures("train-*.tar"), _PICTURES_A_PART)):
             target = folder / f"pictures-{number:03}.npy"
             if target.exists():
                 continue
@@ -75,25 +75,28 @@ def make_sentences(folder: Path) -> None:
             save(target, np.concatenate([encoder.encode_texts(list(part)) for part in _batches(iter(captions), 1000)]))
 
 
+def make_held_out(folder: Path) -> None:
+    """``held-out.npy``, the 1,000 pictures of the dev split, to ask with."""
+    target = folder / "held-out.npy"
+    if not target.exists():
+        encoder = load_encoder("mini")
+        pixels = map(encoder.prepare, _pictures("dev-*.tar"))
+        save(target, np.concatenate([encoder.encode_images(np.stack(batch)) for batch in _batches(pixels, 64)]))
+
+
 def load_pictures(folder: Path) -> StoredEmbeddings:
     """``(201003, 384)`` float16, in the order of the archives."""
     return np.concatenate([np.load(file) for file in sorted(folder.glob("pictures-*.npy"))])
 
 
-def _parts() -> Iterator[list[Image.Image]]:
-    part: list[Image.Image] = []
-    for archive in sorted((SHARED / "flickr8k").glob("train-*.tar")):
+def _pictures(archives: str) -> Iterator[Image.Image]:
+    for archive in sorted((SHARED / "flickr8k").glob(archives)):
         with tarfile.open(archive) as tar:
             for member in tar:
                 if member.name.endswith(".jpg"):
                     content = tar.extractfile(member)
                     assert content is not None
-                    part.append(Image.open(io.BytesIO(content.read())).convert("RGB"))
-                    if len(part) == _PICTURES_A_PART:
-                        yield part
-                        part = []
-    if part:
-        yield part
+                    yield Image.open(io.BytesIO(content.read())).convert("RGB")
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -116,5 +119,9 @@ def save(target: Path, rows: Embeddings) -> None:
 
 
 if __name__ == "__main__":
-    make_sentences(Path(sys.argv[1]))
-    make_pictures(Path(sys.argv[1]))
+    made = Path(sys.argv[1])
+    made.mkdir(parents=True, exist_ok=True)
+    (made / "about.json").write_text('{"name": "mini"}\n', encoding="utf-8")
+    make_sentences(made)
+    make_held_out(made)
+    make_pictures(made)
