@@ -136,7 +136,10 @@ def test_no_word_of_a_user_becomes_a_tag_or_an_attribute(
             hit(rank=2, modality=Modality.TEXT, text=text),
         )
         return Hits(
-            found, Text(f"q{query}") + Item(key) - Picture(f"/gone/{key}".replace("\0", "")), (condition,), (note,)
+            found,
+            Text(f"q{query}".replace("\udc80", "")) + Item(key) - Picture(f"/gone/{key}".replace("\0", "")),
+            (condition,),
+            (note,),
         )
 
     folder = tmp_path_factory.getbasetemp()
