@@ -30,6 +30,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,7 @@ def search(
     """Open and sweep for each kind of query."""
     asked = {kind: data.queries(kind, n_queries) for kind in data.kinds()}
     truth = {kind: data.known_truth(kind, len(queries), n) for kind, queries in asked.items()}
+    import_module(opponent.module)
     before, started = resident(), time.perf_counter()
     opened = opponent.open(index, n, dim)
     open_s = round(time.perf_counter() - started, 3)

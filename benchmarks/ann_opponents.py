@@ -38,6 +38,7 @@ class Opponent:
     Args:
         name: unique, says library and parameters.
         package: whose version is recorded.
+        module: its import, which is not counted as memory of the index.
         build: indexes ``(n, dim)`` rows into an empty folder with so many threads.
         open: makes what was built searchable by one thread; told folder, n and dim.
         efforts: n -> values to sweep, ascending.
@@ -46,6 +47,7 @@ class Opponent:
 
     name: str
     package: str
+    module: str
     build: Callable[[Matrix, Path, int], None]
     open: Callable[[Path, int, int], Opened]
     efforts: Callable[[int], list[int]]
@@ -111,7 +113,9 @@ def hnswlib(m: int, ef_construction: int = 200) -> Opponent:
 
         return at
 
-    return Opponent(name=f"hnswlib M={m}", package="hnswlib", build=build, open=open_, efforts=_breadths)
+    return Opponent(
+        name=f"hnswlib M={m}", package="hnswlib", module="hnswlib", build=build, open=open_, efforts=_breadths
+    )
 
 
 def usearch(kind: str, m: int) -> Opponent:
@@ -135,7 +139,14 @@ def usearch(kind: str, m: int) -> Opponent:
 
         return at
 
-    return Opponent(name=f"usearch {kind} M={m}", package="usearch", build=build, open=open_, efforts=_breadths)
+    return Opponent(
+        name=f"usearch {kind} M={m}",
+        package="usearch",
+        module="usearch.index",
+        build=build,
+        open=open_,
+        efforts=_breadths,
+    )
 
 
 # --- FAISS -------------------------------------------------------------------------------------------------------
@@ -156,7 +167,7 @@ def faiss_index(name: str, template: str) -> Opponent:
         faiss.write_index(index, str(folder / "index"))
 
     efforts = partial(_efforts, template)
-    return Opponent(name=name, package="faiss-cpu", build=build, open=_open_faiss, efforts=efforts)
+    return Opponent(name=name, package="faiss-cpu", module="faiss", build=build, open=_open_faiss, efforts=efforts)
 
 
 def _open_faiss(folder: Path, _: int, __: int) -> Opened:
@@ -182,20 +193,21 @@ def autofaiss(name: str, bytes_a_vector: int | None) -> Opponent:
     """What autofaiss chooses and builds by itself, for so much memory (None: its default, 16 GB)."""
 
     def build(rows: Matrix, folder: Path, threads: int) -> None:
+        import faiss
         from autofaiss import build_index
 
-        build_index(
+        index, _ = build_index(
             rows,
-            index_path=str(folder / "index"),
-            index_infos_path=str(folder / "infos.json"),
+            save_on_disk=False,  # it cannot write its measurements of itself with NumPy 2
             metric_type="ip",
             max_index_memory_usage=f"{bytes_a_vector * len(rows) / 1e6:.0f}MB" if bytes_a_vector else "16G",
             nb_cores=threads,
             verbose=30,
         )
+        faiss.write_index(index, str(folder / "index"))
 
     efforts = partial(_efforts, "IVF" if bytes_a_vector else "HNSW")
-    return Opponent(name=name, package="autofaiss", build=build, open=_open_faiss, efforts=efforts)
+    return Opponent(name=name, package="autofaiss", module="faiss", build=build, open=_open_faiss, efforts=efforts)
 
 
 # --- lists with codes and rerank ---------------------------------------------------------------------------------
@@ -229,6 +241,7 @@ def lorann(rank: int = 32, bits: int = 8) -> Opponent:
     return Opponent(
         name=f"lorann rank={rank} bits={bits}",
         package="lorann",
+        module="lorann",
         build=build,
         open=open_,
         efforts=lambda n: steps(1, lists_for(n)),
@@ -270,6 +283,7 @@ def scann(*, soar: bool) -> Opponent:
     return Opponent(
         name="scann soar" if soar else "scann",
         package="scann",
+        module="scann",
         build=build,
         open=open_,
         efforts=lambda n: steps(1, max(1, min(2 * lists_for(n), n // 50))),
@@ -309,6 +323,7 @@ def mmsearch(name: str, template: str) -> Opponent:
     return Opponent(
         name=f"mmsearch {name}",
         package="faiss-cpu",
+        module="faiss",
         build=build,
         open=open_,
         efforts=partial(_efforts, template),
