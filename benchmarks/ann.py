@@ -10,7 +10,8 @@ among the rows.
 Every opponent runs in processes of its own: one builds the index and saves it, one opens it and is measured. What is
 timed is the call of the library's Python interface with float32 queries, by one thread: queries one by one, and 100 at
 a time. All settings are timed in turn for about a third of a second, and that for several rounds; records hold each
-round's queries a second, tables use the median. A fixed product of two matrices is timed before and after each round:
+round's queries a second of wall time and of CPU time, which differ where other work took the processor away (or where
+a library used more than one thread). A fixed product of two matrices is timed before and after each round:
 an opponent whose ``machine_ms`` is larger met a busier machine. Memory is what the process holds more after the sweep
 than before it opened the index: ``anonymous`` bytes cannot be given back, ``mapped`` ones are pages of a file that the
 system may drop (code of the library among them).
@@ -22,6 +23,8 @@ One record an opponent and data set is appended to ``results/ann.jsonl``; an opp
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -48,6 +51,7 @@ _WORTH_TIMING = 0.8  # recall below which nothing is timed
 _GAIN = 0.0005  # more recall than this must come of more effort, else the sweep ends
 
 RowIds = npt.NDArray[np.int64]
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,18 +114,23 @@ def ann_recall(found: Found, truth: RowIds) -> npt.NDArray[np.float64]:
     return shares
 
 
-def queries_per_second(
-    search: Search, queries: Matrix, batch: int, seconds: float, clock: Callable[[], float] = time.perf_counter
-) -> float:
-    """Over as many queries as fit into about so many seconds, from the first on and around again."""
+def speed(
+    search: Search,
+    queries: Matrix,
+    batch: int,
+    seconds: float,
+    clocks: tuple[Clock, Clock] = (time.perf_counter, time.process_time),
+) -> tuple[float, float]:
+    """Queries a second of wall time and of CPU time, asked from the first on and around again for so many seconds."""
     batches = [queries[start : start + batch] for start in range(0, len(queries) - batch + 1, batch)]
-    answered, started = 0, clock()
+    wall, cpu = clocks
+    answered, wall_started, cpu_started = 0, wall(), cpu()
     while True:
         for asked in batches:
             search(asked)
             answered += batch
-            if (spent := clock() - started) >= seconds:
-                return answered / spent
+            if (spent := wall() - wall_started) >= seconds:
+                return round(answered / spent, 1), round(answered / max(cpu() - cpu_started, 1e-9), 1)
 
 
 def recall_of(search: Search, queries: Matrix, truth: RowIds) -> dict[str, float]:
@@ -156,9 +165,9 @@ def sweep(
         for point in points:
             if point["recall"] >= _WORTH_TIMING:
                 search = opened(point["effort"], point["rerank"])
-                for name, batch in (("qps_single", 1), ("qps_batch", min(BATCH, len(queries)))):
-                    speed = queries_per_second(search, queries, batch, seconds)
-                    point.setdefault(name, []).append(round(speed, 1))
+                for name, batch in (("single", 1), ("batch", min(BATCH, len(queries)))):
+                    for clock, qps in zip(("qps", "cpu_qps"), speed(search, queries, batch, seconds), strict=True):
+                        point.setdefault(f"{clock}_{name}", []).append(qps)
         machine.append(machine_ms())
     return {"machine_ms": machine, "points": points}
 
@@ -176,7 +185,9 @@ def machine_ms(rounds: int = 9) -> float:
 
 
 def resident() -> dict[str, int]:
-    """Bytes of this process that lie in memory: its own, and pages of mapped files."""
+    """Bytes of this process that lie in memory: its own, less what it has freed, and pages of mapped files."""
+    with contextlib.suppress(AttributeError):  # not every C library can give back what was freed
+        ctypes.CDLL(None).malloc_trim(0)
     lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()[1:]
     sizes = {name: int(value.split()[0]) * 1024 for name, _, value in (line.partition(":") for line in lines)}
     return {"anonymous": sizes["Anonymous"], "mapped": sizes["Rss"] - sizes["Anonymous"]}

@@ -6,8 +6,8 @@ python -m benchmarks.ann_plot FOLDER     drawings, an SVG file for each data set
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -22,15 +22,17 @@ from benchmarks.record import ROOT
 
 RECALLS = (0.90, 0.95, 0.99)
 BATCHES = {"single": "one by one", "batch": "100 at a time"}
+CLOCKS = {"qps": "wall time", "cpu_qps": "CPU time"}
 _OURS = "mmsearch"
 
 Point = tuple[float, float]
 """Recall and queries a second."""
 
 
-def points(curve: Sequence[Mapping[str, Any]], batch: str) -> list[Point]:
-    """The settings that were timed; each with the median of its rounds."""
-    return [(point["recall"], median(point[f"qps_{batch}"])) for point in curve if f"qps_{batch}" in point]
+def points(curve: Sequence[Mapping[str, Any]], batch: str, clock: str = "qps") -> list[Point]:
+    """The settings that were timed; each with the median of its rounds, by one of ``CLOCKS``."""
+    timed = f"{clock}_{batch}"
+    return [(point["recall"], median(point[timed])) for point in curve if timed in point]
 
 
 def front(measured: Sequence[Point]) -> list[Point]:
@@ -81,7 +83,7 @@ class Row:
         return self.bytes_anonymous + self.bytes_mapped
 
 
-def rows(records: Sequence[Mapping[str, Any]], kind: str) -> list[Row]:
+def rows(records: Sequence[Mapping[str, Any]], kind: str, clock: str = "qps") -> list[Row]:
     """One for each record that asked this kind, ours first, then by speed at .95."""
     found = [
         Row(
@@ -90,7 +92,7 @@ def rows(records: Sequence[Mapping[str, Any]], kind: str) -> list[Row]:
             bytes_mapped=record["bytes_per_vector"]["mapped"],
             build_cpu_s=record["build_cpu_s"],
             qps={
-                (batch, recall): qps_at(points(record["curves"][kind]["points"], batch), recall)
+                (batch, recall): qps_at(points(record["curves"][kind]["points"], batch, clock), recall)
                 for batch in BATCHES
                 for recall in RECALLS
             },
@@ -219,21 +221,30 @@ def newest(file: Path) -> dict[tuple[str, int], list[dict[str, Any]]]:
     return sets
 
 
-def main(argv: Sequence[str], file: Path = ROOT / "benchmarks/results/ann.jsonl") -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Tables, or drawings where a folder is named."""
-    for (data, n), records in newest(file).items():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draw", type=Path, metavar="FOLDER")
+    parser.add_argument("--cpu", action="store_const", dest="clock", const="cpu_qps", default="qps")
+    parser.add_argument("--records", type=Path, default=ROOT / "benchmarks/results/ann.jsonl")
+    args = parser.parse_args(argv)
+    for (data, n), records in newest(args.records).items():
         for kind in records[0]["curves"]:
             title = f"{kind} among {n:,} vectors ({data})"
-            if not argv:
-                print(f"### {title}\n\n{table(rows(records, kind))}\n")
+            if not args.draw:
+                print(f"### {title}, one thread, {CLOCKS[args.clock]}\n\n{table(rows(records, kind, args.clock))}\n")
                 continue
             for batch, how in BATCHES.items():
-                curves = {record["opponent"]: points(record["curves"][kind]["points"], batch) for record in records}
-                target = Path(argv[0]) / f"ann-{data}-{n}-{kind}-{batch}.svg".replace(" ", "-")
+                curves = {
+                    record["opponent"]: points(record["curves"][kind]["points"], batch, args.clock)
+                    for record in records
+                    if kind in record["curves"]
+                }
+                target = args.draw / f"ann-{data}-{n}-{kind}-{batch}.svg".replace(" ", "-")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(svg(curves, f"{title}, {how}, one thread"), encoding="utf-8")
                 print(target)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
