@@ -14,6 +14,7 @@ from mmsearch_indexes.flat import FlatIndex
 from mmsearch_indexes.index_files import load_index, save_index, size_bytes
 from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, merge, rank
 from mmsearch_indexes.recipe import IndexRecipe, Setting, Tuned
+from mmsearch_indexes.tuning import tune
 
 __all__ = [
     "ApproximateIndex",
@@ -37,4 +38,5 @@ __all__ = [
     "rank",
     "save_index",
     "size_bytes",
+    "tune",
 ]

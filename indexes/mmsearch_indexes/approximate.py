@@ -28,6 +28,8 @@ from mmsearch_indexes.structure import lists_of, search_parameters, trained, vis
 
 _HARMLESS = 1e15
 """Numbers below this cannot overflow in an inner product."""
+_MAX_EF_SEARCH = 2048
+"""Beyond this a graph costs more than comparing some 100,000 rows."""
 _SCAN_ROWS = 1000
 _SCAN_CANDIDATES = 4
 """Rows that are all compared rather than led to: so few, or so few times the candidates."""
@@ -51,7 +53,8 @@ class ApproximateIndex:
         self.structure = structure
         self.tuned = tuned
         lists = None if structure is None else lists_of(structure)
-        self.max_effort = int(lists.nlist) if lists else len(rows)
+        self.has_lists = lists is not None
+        self.max_effort = int(lists.nlist) if lists is not None else _MAX_EF_SEARCH
         """The largest effort that a ``Setting`` can use: with lists, visiting all of them."""
         self._parameters = lru_cache(maxsize=64)(partial(search_parameters, structure))
 
@@ -148,6 +151,21 @@ class ApproximateIndex:
             row_ids[short, :wanted] = exact.row_ids
             scores[short, :wanted] = exact.scores
         return Neighbors(row_ids, scores)
+
+    def search_exactly(self, queries: Matrix, k: int) -> Neighbors:
+        """The k rows with the largest inner product, found by comparing all of them; raises what ``search`` does."""
+        self._check(queries)
+        check_k(k, len(self))
+        allowed = Allowed(len(self), None, None)
+        return (
+            merge([self._exact(queries, min(k, len(self)), allowed)], k)
+            if len(self)
+            else Neighbors.missing(len(queries), k)
+        )
+
+    def candidates(self, queries: Matrix, setting: Setting) -> RowIds:
+        """``(n_queries, setting.rerank)`` rows that a search would score anew, by falling approximate score."""
+        return self._candidates(queries, setting, setting.rerank, Allowed(len(self), None, None))
 
     def _check(self, queries: Matrix) -> None:
         """What ``check_vectors`` does, quicker where nothing is wrong."""
