@@ -13,6 +13,7 @@ from mmsearch_indexes.errors import (
 from mmsearch_indexes.flat import FlatIndex
 from mmsearch_indexes.index_files import load_index, save_index, size_bytes
 from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, merge, rank
+from mmsearch_indexes.planner import Plan, plan
 from mmsearch_indexes.recipe import IndexRecipe, Setting, Tuned
 from mmsearch_indexes.tuning import tune
 
@@ -28,6 +29,7 @@ __all__ = [
     "Matrix",
     "Neighbors",
     "OverBudget",
+    "Plan",
     "RowIds",
     "Scores",
     "Setting",
@@ -35,6 +37,7 @@ __all__ = [
     "VectorIndexError",
     "load_index",
     "merge",
+    "plan",
     "rank",
     "save_index",
     "size_bytes",

@@ -1,0 +1,117 @@
+"""Which recipe for so many rows and so much memory, and what it will cost, before anything is built.
+
+The ladder, from the most to the least memory; the first rung that fits is taken:
+
+    Flat                              all rows compared, as float32: up to 100,000 rows, or where the promise is .999
+    IVF{nlist},PQ{dim/2}x4fsr         4 bits for two numbers, reranked from the float16 rows: dim/4 + 8 bytes a row
+    RR{dim},IVF{nlist},RaBitQfs       1 bit for a number after a random rotation: dim/8 + 16 bytes a row
+
+From 5 million rows on, lists are found by a graph over their centroids (not measured yet). The float16 rows stay on
+the disk: a query reads those of its candidates, and the system's cache keeps what it has room for, which is not counted
+as resident.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mmsearch_indexes.errors import OverBudget
+from mmsearch_indexes.recipe import MIN_ROWS_PER_LIST, IndexRecipe
+
+EXACT_ROWS = 100_000
+"""Up to here comparing all rows takes some 20 ms on one core, and nothing is ever missed."""
+_GRAPH_ROWS = 5_000_000
+_ROWS_PER_LIST_TRAINED = 100
+_KMEANS_ROUNDS = 25
+_FLOPS = 3e10
+"""A core's multiply-adds a second in FAISS's products, doubled; measured, see benchmarks/LOG.md."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A recipe, why it was chosen, and estimates of what it costs."""
+
+    recipe: IndexRecipe
+    why: str
+    resident_bytes: int
+    disk_bytes: int
+    build_seconds: float
+
+
+def plan(n: int, dim: int, *, memory_bytes: int | None = None, recall: float = 0.95) -> Plan:
+    """Pick a recipe.
+
+    Args:
+        n: rows there will be.
+        dim: their width.
+        memory_bytes: what the index may keep in memory; None for no limit.
+        recall: ann_recall@10 that will be promised; 1 asks for all rows to be compared.
+
+    Raises:
+        OverBudget: nothing fits; it says the smallest budget that would do.
+    """
+    rungs = _ladder(n, dim, recall)
+    for rung in rungs:
+        if memory_bytes is None or rung.resident_bytes <= memory_bytes:
+            return rung
+    smallest = min(rung.resident_bytes for rung in rungs)
+    needed = _megabytes(smallest)
+    raise OverBudget(
+        f"{n:,} rows of {dim} numbers need {needed} MB of memory at least, and {_megabytes(memory_bytes or 0)} MB were "
+        f"given; give {needed} MB",
+        smallest,
+    )
+
+
+def _ladder(n: int, dim: int, recall: float) -> list[Plan]:
+    exact = Plan(
+        recipe=IndexRecipe(factory="Flat"),
+        why=f"{n:,} rows are few enough to compare all of them"
+        if n <= EXACT_ROWS
+        else f"only comparing all rows finds {recall:.1%} of the nearest",
+        resident_bytes=4 * n * dim,
+        disk_bytes=2 * n * dim,
+        build_seconds=0.0,
+    )
+    if recall > 0.999 or n < MIN_ROWS_PER_LIST * 4:
+        return [exact]
+    nlist = 2 ** round(math.log2(math.sqrt(n)))
+    lists = f"IVF{nlist}_HNSW32" if n >= _GRAPH_ROWS else f"IVF{nlist}"
+    groups = dim // 2 if dim % 2 == 0 else dim
+    quick = _listed(
+        n,
+        dim,
+        f"{lists},PQ{groups}x4fsr",
+        nlist,
+        groups / 2 + 8,
+        f"{nlist:,} lists of codes of 4 bits: the quickest to keep recall among {n:,} rows",
+    )
+    small = _listed(
+        n,
+        dim,
+        f"RR{dim},{lists},RaBitQfs",
+        nlist,
+        dim / 8 + 16,
+        f"memory is short, so {nlist:,} lists of codes of 1 bit",
+    )
+    return [exact, quick, small] if n <= EXACT_ROWS or recall >= 0.999 else [quick, small]
+
+
+def _listed(n: int, dim: int, factory: str, nlist: int, bytes_a_row: float, why: str) -> Plan:
+    recipe = IndexRecipe(factory=factory, train_rows=_ROWS_PER_LIST_TRAINED * nlist)
+    rotation = 4 * dim * dim if factory.startswith("RR") else 0
+    resident = int(n * bytes_a_row) + 4 * nlist * dim + rotation
+    trained = min(n, recipe.train_rows)
+    products = (_KMEANS_ROUNDS * trained + n) * nlist * dim + n * rotation / 4
+    return Plan(
+        recipe=recipe,
+        why=why,
+        resident_bytes=resident,
+        disk_bytes=resident + 2 * n * dim,
+        build_seconds=round(2 * products / _FLOPS, 1),
+    )
+
+
+def _megabytes(size: int) -> int:
+    return math.ceil(size / 1e6)
