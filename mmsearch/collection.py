@@ -32,14 +32,14 @@ from mmsearch.search import (
     Searcher,
     SearchOptions,
     TagReport,
-    Text,
+    as_query,
     duplicates_in,
     explain,
     file_key,
     matching_ids,
     tag,
 )
-from mmsearch.store import Damage, Modality, RepairReport, Store
+from mmsearch.store import Damage, Modality, RepairReport, Store, item_schema
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,8 @@ class Info:
     """Its number; some commits only reserve ids."""
     committed: str
     """When it was made, ISO 8601, UTC."""
+    columns: dict[str, str]
+    """Those beyond mmsearch's own -> their type: what tables brought, what cameras noted, tags."""
     failures_file: Path | None
     """What could not be read in the last run that had failures."""
 
@@ -195,7 +197,7 @@ class Collection:
             diverse=diverse,
             columns=columns,
         )
-        query = Text(query) if isinstance(query, str) else query
+        query = as_query(query)
         searcher = self._fresh_searcher()
         embedded = None if by == By.WORDS else self._query_encoder.embed([query], searcher, Limits())[0]
         return Answer(query, embedded, options, searcher).hits()
@@ -318,6 +320,9 @@ class Collection:
             size_bytes=sum(shard.size_bytes for shard in manifest.shards),
             last_commit=manifest.number,
             committed=manifest.created,
+            columns={
+                name: str(kind) for name, kind in snapshot.types.items() if name not in item_schema(snapshot.dim).names
+            },
             failures_file=manifest.failures.path_in(self.path) if manifest.failures else None,
         )
 

@@ -34,6 +34,9 @@ def explain(
 
     Example: mmsearch explain dog - grass 2019/IMG_0042.jpg --png why.png
     """
+    for file in filter(None, (png, html)):
+        if not file.expanduser().parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {file.parent} to write {file.name} into")
     with errors_to_exit_code():
         import mmsearch
 

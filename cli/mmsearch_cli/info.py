@@ -38,5 +38,6 @@ def _print(facts: dict[str, Any]) -> None:
     print(f"last commit  {facts['last_commit']:,}, {facts['committed']}")
     for source, n in facts["sources"].items():
         print(f"source       {source} ({n:,} items)")
+    print(f"columns      {', '.join(facts['columns'])}")
     if facts["failures_file"]:
         print(f"unread       {facts['failures_file']}")

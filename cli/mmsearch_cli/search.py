@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
@@ -18,7 +17,7 @@ from mmsearch_cli.render import Layout, one_line, print_hits
 from mmsearch_cli.terminal import Graphics, PicturesOption, graphics_for
 
 if TYPE_CHECKING:
-    from mmsearch import Collection, Hits
+    from mmsearch import Collection, Hits, Query
 
 _NARROW = "What may be found"
 _ORDER = "How it is searched for"
@@ -121,7 +120,7 @@ def search(
         if query == ["-"]:
             results, failed = _search_lines(opened, feedback, options, show)
         else:
-            results, failed = [_search(opened, query, feedback, options)], 0
+            results, failed = [_search(opened, mmsearch.parse_query(query), feedback, options)], 0
             show(results[0])
         html = html or (temporary_page() if in_browser else None)
         if html:
@@ -137,12 +136,12 @@ def search(
 
 
 def _search(
-    opened: Collection, words: list[str], feedback: tuple[Sequence[str], Sequence[str]], options: dict[str, Any]
+    opened: Collection, query: Query, feedback: tuple[Sequence[str], Sequence[str]], options: dict[str, Any]
 ) -> Hits:
-    from mmsearch import parse_query, with_feedback
+    from mmsearch import with_feedback
 
     like, unlike = feedback
-    return opened.search(with_feedback(parse_query(words), like=like, unlike=unlike), **options)
+    return opened.search(with_feedback(query, like=like, unlike=unlike), **options)
 
 
 def _search_lines(
@@ -152,14 +151,14 @@ def _search_lines(
     show: Callable[..., None],
 ) -> tuple[list[Hits], int]:
     """Answer each line of stdin as it comes; one that cannot be answered is said, and the next one is read."""
-    from mmsearch import MmsearchError
+    from mmsearch import MmsearchError, parse_line
 
     results: list[Hits] = []
     failed = 0
     for line in _lines():
         try:
-            hits = _search(opened, shlex.split(line), feedback, options)
-        except (MmsearchError, ValueError) as err:
+            hits = _search(opened, parse_line(line), feedback, options)
+        except MmsearchError as err:
             say(f"mmsearch: {line}: {err}")
             failed += 1
             continue
@@ -198,7 +197,7 @@ def _show(
         print_hits(hits, layout, query=query, is_first=is_first)
     sys.stdout.flush()
     for note in hits.notes:
-        say(note)
+        say(note if query is None else f"{query}: {note}")
     if not hits and not hits.notes:
         held = ", ".join(f"{n:,} of modality {modality}" for modality, n in opened.counts().items())
         say(f"nothing found; {opened.path} holds {held or 'no items yet'}")

@@ -18,6 +18,8 @@ from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, check_
 
 _MARGIN = 8
 """Candidates beyond k: enough that a few copies of a picture at the k-th place cost no second pass."""
+_DEEPER = 1.2
+"""Places looked at beyond those that the share of rows which may be found asks for."""
 _CELLS = 1 << 22
 """Numbers in one temporary array: 32 MB in float64."""
 
@@ -82,8 +84,7 @@ class FlatIndex:
             InvalidK: k is below 1, or beyond the number of rows by more than a million.
         """
         if among is not None:
-            found = FlatIndex(self._embeddings[among], self._max_norm).search(queries, k)
-            return found.renamed(among)
+            return self._search_among(queries, k, among)
         check_vectors(queries, "queries")
         if queries.shape[1] != self.dim:
             raise InvalidVectors(
@@ -100,6 +101,23 @@ class FlatIndex:
             found.row_ids[start : start + step, :wanted] = row_ids
             found.scores[start : start + step, :wanted] = scores
         return found
+
+    def _search_among(self, queries: Matrix, k: int, among: RowIds) -> Neighbors:
+        """Search with ``among``. Where most rows may be found, looking deeper costs less than a copy of them."""
+        check_k(k, len(among))
+        width = len(self) if not len(among) else int(k * len(self) / len(among) * _DEEPER) + _MARGIN
+        if 2 * len(among) >= len(self) and width < len(self):
+            everything = self.search(queries, width)
+            allowed = np.zeros(len(self), np.bool_)
+            allowed[among] = True
+            fits = allowed[everything.row_ids]
+            if (fits.sum(axis=1) >= k).all():
+                order = np.argsort(~fits, axis=1, kind="stable")[:, :k]
+                return Neighbors(
+                    np.take_along_axis(everything.row_ids, order, axis=1),
+                    np.take_along_axis(everything.scores, order, axis=1),
+                )
+        return FlatIndex(self._embeddings[among], self._max_norm).search(queries, k).renamed(among)
 
     def _best(self, queries: Matrix, k: int) -> tuple[RowIds, Scores]:
         """Search with a k that is no larger than the number of rows."""

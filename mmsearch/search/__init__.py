@@ -9,8 +9,8 @@ from mmsearch.search.feedback import with_feedback
 from mmsearch.search.filters import matching_ids
 from mmsearch.search.hits import Hit, Hits
 from mmsearch.search.options import DEFAULT_K, By, SearchOptions
-from mmsearch.search.parse import parse_query
-from mmsearch.search.query import Item, Picture, Query, Text
+from mmsearch.search.parse import parse_line, parse_query
+from mmsearch.search.query import Item, Picture, Query, Text, as_query
 from mmsearch.search.searcher import Neighbors, Searcher, file_key
 from mmsearch.search.tagging import (
     DEFAULT_COLUMN,
@@ -41,10 +41,12 @@ __all__ = [
     "Searcher",
     "TagReport",
     "Text",
+    "as_query",
     "duplicates_in",
     "explain",
     "file_key",
     "matching_ids",
+    "parse_line",
     "parse_query",
     "read_words",
     "tag",

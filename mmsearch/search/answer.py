@@ -122,16 +122,13 @@ class Answer:
             return _Found(ids, scores, scores, np.full(len(ids), np.nan)), len(ids) < depth or depth >= self._total
         least, near = self._options.min_relevance, [self._by_vector(depth, modality) for modality in self._modalities]
         # Relevance falls with the score: below the least one a ranking by vectors has nothing more to give.
-        is_all = all((self._judged(ids[-1:], scores[-1:]).relevances < least).all() for ids, scores in near)
+        is_all = least > 0 and all(
+            (self._judged(ids[-1:], scores[-1:]).relevances < least).all() for ids, scores in near
+        )
         if self._options.by == By.BOTH:
             having, _, coverage = self._by_words(depth)
             weights: list[float | Scores] = [*(1.0 for _ in near), WORDS_WEIGHT * coverage]
             found = self._judged(*fuse([*(ids for ids, _ in near), having], weights))
-            # Whatever it shows, an item is relevant by as much as it has of the query's words.
-            share = dict(zip(having.tolist(), coverage.tolist(), strict=True))
-            said = np.array([share.get(id_, 0.0) for id_ in found.ids.tolist()])
-            found = replace(found, relevances=np.fmax(found.relevances, said))
-            is_all = is_all and len(having) < depth
         elif len(near) > 1:
             found = self._judged(*fuse([ids for ids, _ in near]))
         else:
@@ -225,11 +222,13 @@ class Answer:
         options = self._options
         yield from self._embedded.notes if self._embedded else ()
         if options.where is not None and self._total < options.k:
-            yield f"only {self._total:,} match: {options.where}"
+            what = " or ".join(f"{modality}s" for modality in self._modalities)
+            yield f"only {self._total:,} {what} match: {options.where}"
         if shown < self._k and options.min_relevance:
             yield f"{f'only {shown:,} have' if shown else 'none has'} a relevance of {options.min_relevance:g} or more"
         elif not shown and self._total:
             yield "nothing has these words" if options.by == By.WORDS else "nothing found"
         has_level = not all(held_against.within for held_against in self._yardsticks.values())
-        if shown and options.by == By.VECTORS and has_level and best < nothing_below(self._total):
+        is_one_kind = len(self._modalities) == 1
+        if shown and options.by == By.VECTORS and is_one_kind and has_level and best < nothing_below(self._total):
             yield f"nothing here matches well: the best has a relevance of {best:.2f}"

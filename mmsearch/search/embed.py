@@ -17,7 +17,7 @@ from mmsearch.encoders import DualEncoder, knows_only_english
 from mmsearch.errors import QueryError
 from mmsearch.media import Limits, load_picture
 from mmsearch.search.prompts import as_caption
-from mmsearch.search.query import Item, Operand, Picture, Query, Term, Text, check_terms
+from mmsearch.search.query import Item, Operand, Picture, Query, Term, Text, as_query, check_terms
 from mmsearch.store import Modality
 
 _SMALLEST_NORM = 1e-3
@@ -102,7 +102,7 @@ class QueryEncoder:
         Source:
             Centring per modality: GR-CLIP, arXiv 2507.19054.
         """
-        sums = [(Text(query) if isinstance(query, str) else query).terms for query in queries]
+        sums = [as_query(query).terms for query in queries]
         for terms in sums:
             check_terms(terms)
         operands = list(dict.fromkeys(term.of for terms in sums for term in terms))

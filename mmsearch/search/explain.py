@@ -19,7 +19,7 @@ from mmsearch.search.embed import EmbeddedQuery, QueryEncoder
 from mmsearch.search.explain_page import write_page
 from mmsearch.search.heat_overlay import Box, overlay, seen_box
 from mmsearch.search.hits import Hit
-from mmsearch.search.query import Item, Operand, Picture, Query, Term, Text
+from mmsearch.search.query import Item, Operand, Picture, Query, Term, Text, as_query
 from mmsearch.search.searcher import Searcher
 from mmsearch.store import Modality
 
@@ -166,7 +166,7 @@ def explain(query: Query | str, key: str, encoder: DualEncoder, searcher: Search
         QueryError: no item has the key, or the query is none that ``QueryEncoder.embed`` takes.
         MediaError, NotFound: a picture of the query cannot be read.
     """
-    query = Text(query) if isinstance(query, str) else query
+    query = as_query(query)
     item, hit = _item(key, searcher)
     asker = _Asker(QueryEncoder(encoder), searcher, limits)
     embedded = asker.embed([query])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,23 @@ def matching_ids(snapshot: Snapshot, where: str) -> Ids:
         connection.execute("SET python_enable_replacements = false; SET lock_configuration = true")
         connection.register("items", table)
         try:
-            found = connection.execute(f"SELECT id FROM items WHERE ({where}\n)").fetchnumpy()["id"]
+            found = _answer(connection, f"SELECT id FROM items WHERE ({where}\n)")
         except duckdb.Error as err:
             raise QueryError(_explained(where, err, known)) from err
     # Whatever the condition makes of the query around it, only items of the collection come back.
     matching: Ids = np.intersect1d(np.asarray(found, dtype=np.int64), table["id"].to_numpy())
     return matching
+
+
+def _answer(connection: Any, sql: str) -> Any:
+    """Run a query in a thread of its own: while DuckDB works it hears no Ctrl-C, but it can be told to stop."""
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(lambda: connection.execute(sql).fetchnumpy()["id"])
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _explained(where: str, err: Exception, known: list[str]) -> str:

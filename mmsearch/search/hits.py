@@ -87,9 +87,14 @@ class Hits(Sequence[Hit]):
 
     def to_arrow(self) -> pa.Table:
         """One row a hit, columns named as the fields of ``Hit``, then the columns asked for."""
-        rows = [hit.to_json() for hit in self.hits]
+        rows = [{name: _sound(value) for name, value in hit.to_json().items()} for hit in self.hits]
         table = pa.Table.from_pylist(rows, schema=_SCHEMA)
         for name, kind in self.types.items():
             if name not in _SCHEMA.names:
                 table = table.append_column(name, pa.array([hit.columns[name] for hit in self.hits], kind))
         return table
+
+
+def _sound(value: object) -> object:
+    """Arrow holds UTF-8; a file name need not be."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

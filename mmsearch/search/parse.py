@@ -17,6 +17,7 @@ from mmsearch.media import PICTURE_EXTENSIONS
 from mmsearch.search.query import Item, Operand, Picture, Query, Sum, Term, Text, check_terms
 
 _SIGNS = {"+": 1.0, "-": -1.0}
+_QUOTED_OR_SIGN = re.compile(r'"[^"]*"|(?<!\S)[+-](?!\S)')
 _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf):(?!//)(\S.*)", re.DOTALL | re.IGNORECASE)
 
 
@@ -34,6 +35,32 @@ def parse_query(words: str | Sequence[str]) -> Query:
     terms = tuple(_terms([words] if isinstance(words, str) else words))
     check_terms(terms)
     return terms[0].of if len(terms) == 1 and terms[0].weight == 1 else Sum(terms)
+
+
+def parse_line(line: str) -> Query:
+    """Read a query that stands on a line of its own, where no shell has split it.
+
+    Args:
+        line: terms with ``+`` and ``-`` between them, each with blanks around it; what stands in double quotes is
+            never a sign. Words and blanks between two signs are one term, so a path may have blanks.
+
+    Raises:
+        QueryError: as ``parse_query``.
+    """
+    words, start = list[str](), 0
+    for part in _QUOTED_OR_SIGN.finditer(line):
+        if part[0] in _SIGNS:
+            words += [line[start : part.start()].strip(), part[0]]
+            start = part.end()
+    words.append(line[start:].strip())
+    return parse_query([_bare(word) for word in words if word])
+
+
+def _bare(word: str) -> str:
+    """A path or a key without the quotes around it; words keep theirs, which mean something where words are sought."""
+    inner = word[1:-1]
+    is_quoted = len(word) > 2 and word[0] == word[-1] == '"' and '"' not in inner
+    return inner if is_quoted and (inner.startswith("@") or _is(Path.is_file, _path(inner))) else word
 
 
 def _terms(words: Sequence[str]) -> Iterator[Term]:
@@ -58,6 +85,9 @@ def _terms(words: Sequence[str]) -> Iterator[Term]:
 
 def _term(sign: float, words: list[str]) -> Term:
     first, *others = words
+    pictures = [word for word in words if others and _names_picture(word)]
+    if pictures:
+        raise QueryError(f"{pictures[0]} is a picture among other words; put + or - before and after it")
     if _is(Path.is_file, _path(first)):
         weight = 1.0
     elif weighted := _WEIGHTED.fullmatch(first):
@@ -75,11 +105,20 @@ def _operand(word: str) -> Operand:
         return Item(word.removeprefix("@"))
     if word.startswith(("https://", "http://")) and " " not in word:
         raise QueryError(f"{word} is not fetched; download the picture and give its path")
-    if path.suffix.lower() in PICTURE_EXTENSIONS:
+    if path.suffix.lower() in PICTURE_EXTENSIONS or (_is_path(word) and not _is(Path.is_dir, path)):
         raise QueryError(f"there is no picture {word}; give the path of one, @KEY for an item, or a sentence")
     if ("/" in word or word in (".", "..")) and _is(Path.is_dir, path):
         raise QueryError(f"{word} is a folder; give a picture or a sentence to search with")
     return _text(word)
+
+
+def _names_picture(word: str) -> bool:
+    path = _path(word)
+    return (_is_path(word) or path.suffix.lower() in PICTURE_EXTENSIONS) and _is(Path.is_file, path)
+
+
+def _is_path(word: str) -> bool:
+    return word.startswith(("./", "../", "~/", "/")) and " " not in word
 
 
 def _text(words: str) -> Text:

@@ -17,10 +17,14 @@ def as_caption(text: str) -> str:
 
     >>> as_caption("dog"), as_caption("a red car"), as_caption("two dogs in the snow"), as_caption("雪")
     ('a photo of dog', 'a photo of a red car', 'two dogs in the snow', '雪')
+    >>> as_caption('"black dog"')
+    'a photo of black dog'
 
     Source:
         Radford et al., Learning Transferable Visual Models From Natural Language Supervision (2021), section 3.1.4.
     """
+    if len(text) > 2 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
+        text = text[1:-1]  # quotes around the whole are for a search by words
     words = text.split()
     is_short = 0 < len(words) <= _MOST_WORDS and all(_WORD.fullmatch(word) for word in words)
     if not is_short or _SAYS_SO & {word.lower() for word in words}:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmsearch.errors import QueryError
 
-_MOST_RATIO = 1000
+_MOST_RATIO = 1_000_000
 
 
 class Query(ABC):
@@ -103,6 +103,15 @@ class Sum(Query):
     """What arithmetic on queries gives."""
 
     terms: tuple[Term, ...]
+
+
+def as_query(query: Query | str) -> Query:
+    """A query as it is, or a string as ``Text``; anything else is a mistake of the caller's, a ``TypeError``."""
+    if isinstance(query, Query):
+        return query
+    if isinstance(query, str):
+        return Text(query)
+    raise TypeError(f"the query is {type(query).__name__}; give a string, or make it of Text, Picture and Item")
 
 
 def check_terms(terms: Sequence[Term]) -> None:

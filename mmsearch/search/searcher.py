@@ -41,6 +41,7 @@ class Searcher:
         self.snapshot = snapshot
         self._home = home
         self._ids: dict[Modality, Ids] = {}
+        self._samples: dict[Modality, Embeddings] = {}
         self._indexes: dict[Modality, tuple[Ids, FlatIndex]] = {}
 
     def search_many(self, queries: Embeddings, k: int, modality: Modality, *, among: Ids | None = None) -> Neighbors:
@@ -95,9 +96,12 @@ class Searcher:
 
     def sample(self, modality: Modality) -> Embeddings:
         """``(m, dim)`` float32 vectors of up to 2,048 random items of one modality, the same ones each time."""
-        known, index = self._index(modality)
-        rows = np.arange(len(known))
-        return index.vectors(rows if len(rows) <= _SAMPLE else np.random.default_rng(0).choice(rows, _SAMPLE, False))
+        if modality not in self._samples:
+            known, index = self._index(modality)
+            rows = np.arange(len(known))
+            few = rows if len(rows) <= _SAMPLE else np.random.default_rng(0).choice(rows, _SAMPLE, replace=False)
+            self._samples[modality] = index.vectors(few)
+        return self._samples[modality]
 
     def hits(self, ids: Ids, scores: Scores) -> tuple[Hit, ...]:
         """What stands behind the ``(n,)`` ids of one query, best first."""

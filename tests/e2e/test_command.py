@@ -67,14 +67,14 @@ def test_csv_and_tabs_hold_the_same_hits(run: Run, indexed: Path) -> None:
 
 
 def test_queries_from_stdin_are_answered_one_by_one_and_a_bad_one_costs_itself(run: Run, indexed: Path) -> None:
-    lines = 'green\n\n"a red wall" + ./3.png\n- red\n"half a quote\n@3.png\n'
+    lines = "green\n\na red wall + ./3.png\n- red\n./4.pgn\n@3.png\n"
     done = run("search", "-", "--json", "-k", 1, cwd=indexed, stdin=lines)
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [hit["query"] for hit in found] == ["green", '"a red wall" + ./3.png', "@3.png"]
+    assert [hit["query"] for hit in found] == ["green", "a red wall + ./3.png", "@3.png"]
     assert found[2]["key"] == "3.png"
     assert done.returncode == 1
     assert "- red: no term is added" in done.stderr
-    assert "No closing quotation" in done.stderr
+    assert "./4.pgn: there is no picture ./4.pgn" in done.stderr
     assert "2 of 5 queries could not be answered" in done.stderr
 
 

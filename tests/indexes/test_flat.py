@@ -49,7 +49,7 @@ def test_flat_index_agrees_with_matrix_product(k: int, n_queries: int) -> None:
     assert_equal(FlatIndex.build(embeddings).search(queries, k), exact(embeddings, queries, k))
 
 
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 1.0])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.6, 0.95, 1.0])
 def test_a_search_among_some_rows_agrees_with_the_search_of_a_matrix_of_just_these(share: float) -> None:
     embeddings, queries = with_copies(2000, 48, 900), unit_rows(5, 48, seed=3)
     among = np.flatnonzero(np.random.default_rng(4).random(2000) < share)
@@ -57,6 +57,16 @@ def test_a_search_among_some_rows_agrees_with_the_search_of_a_matrix_of_just_the
     expected = exact(embeddings[among], queries, 10)
     np.testing.assert_array_equal(found.scores, expected.scores)
     np.testing.assert_array_equal(found.row_ids, np.append(among, -1)[expected.row_ids])
+
+
+def test_a_search_among_most_rows_misses_none_when_the_best_may_not_be_found() -> None:
+    embeddings, queries = with_copies(2000, 48, 900), unit_rows(1, 48, seed=3)
+    best = exact(embeddings, queries, 400).row_ids[0]
+    among = np.setdiff1d(np.arange(2000), best)
+    found = FlatIndex.build(embeddings).search(queries, 10, among=among)
+    expected = exact(embeddings[among], queries, 10)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_array_equal(found.row_ids, among[expected.row_ids])
 
 
 def test_rows_and_their_mean_come_back_as_they_went_in() -> None:

@@ -165,7 +165,7 @@ def test_a_condition_gives_all_that_match_and_says_when_they_are_few(
         assert len(hits) == 20
     few = photos.search("home", 20, where="key < 'home/04' and key > 'home'", **options)
     assert len(few) == 2
-    assert few.notes[0] == "only 2 match: key < 'home/04' and key > 'home'"
+    assert few.notes[0] == "only 2 images match: key < 'home/04' and key > 'home'"
     assert "where key < 'home/04' and key > 'home'" in few.conditions
 
 
@@ -173,10 +173,10 @@ def test_each_reason_for_few_hits_is_said(photos: mmsearch.Collection) -> None:
     where = "key < 'home/04' and key > 'home'"
     hits = photos.search("zebra", 20, where=where, min_relevance=1)
     assert not hits
-    assert hits.notes == (f"only 2 match: {where}", "none has a relevance of 1 or more")
+    assert hits.notes == (f"only 2 images match: {where}", "none has a relevance of 1 or more")
     every = photos.search("zebra", 20, where=where, min_relevance=1e-9)
     assert len(every) == 2
-    assert every.notes[:1] == (f"only 2 match: {where}",)
+    assert every.notes[:1] == (f"only 2 images match: {where}",)
     assert not any("1e-09" in note for note in every.notes)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmsearch.errors import QueryError
-from mmsearch.search import Item, Picture, Query, Text, parse_query
+from mmsearch.search import Item, Picture, Query, Text, parse_line, parse_query
 from mmsearch.search.query import Sum, Term
 from tests.pictures import paint
 
@@ -45,11 +45,37 @@ def test_what_is_typed_becomes_a_query(words: str | list[str], expected: Query) 
     assert parse_query(words) == expected
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("words", [["pool.png", "./pool.png"], ["dog", "pool.png"], ["2:dog", "+", "a", "./pool.png"]])
+def test_a_picture_without_a_sign_is_not_taken_for_a_word(words: list[str]) -> None:
+    with pytest.raises(QueryError, match=r"pool.png is a picture among other words; put \+ or - before and after it"):
+        parse_query(words)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("a child's birthday - it's raining", Text("a child's birthday") - Text("it's raining")),
+        ("my cats/pool 1.png", Picture(Path("my cats/pool 1.png"))),
+        ('dog + "my cats/pool 1.png"', Text("dog") + Picture(Path("my cats/pool 1.png"))),
+        ("@a b.jpg - 2:red fruit", Item("a b.jpg") - 2 * Text("red fruit")),
+        ('"@a - b.jpg" + dog', Item("a - b.jpg") + Text("dog")),
+        ('"black - white" dog - "a" b', Text('"black - white" dog') - Text('"a" b')),
+        ("well-known +1 dog-like", Text("well-known +1 dog-like")),
+        ('half " a quote - dog', Text('half " a quote') - Text("dog")),
+    ],
+)
+def test_a_line_is_read_without_a_shell(here: Path, line: str, expected: Query) -> None:
+    paint(here / "my cats/pool 1.png", seed=3)
+    assert parse_line(line) == expected
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("", "the query is empty"),
         ("0:dog", "weight is 0"),
+        ("./pool.pgn", r"there is no picture ./pool.pgn"),
         (["dog", "+", "0:cat"], "weight is 0"),
         ("nan:dog", "weight is nan"),
         (["dog", "-", "INF:cat"], "weight is -inf"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mmsearch.arrays import Embeddings
 from mmsearch.errors import MediaError, NotFound, QueryError
 from mmsearch.media import Limits
-from mmsearch.search import Item, Picture, Query, QueryEncoder, Text
+from mmsearch.search import Item, Picture, Query, QueryEncoder, Text, with_feedback
 from mmsearch.store import Modality
 from tests.fakes import FakeEncoder
 from tests.pictures import paint
@@ -88,6 +88,15 @@ def test_a_query_that_cancels_out_is_refused() -> None:
 def test_a_sum_that_cannot_be_searched_for_is_refused(query: Query, message: str) -> None:
     with pytest.raises(QueryError, match=message):
         embed(query)
+
+
+def test_what_is_no_query_is_refused_by_its_type(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="the query is PosixPath; give a string"):
+        embed(tmp_path)  # type: ignore[arg-type]
+
+
+def test_feedback_on_hundreds_of_items_is_no_weight_out_of_proportion() -> None:
+    embed(with_feedback(Text("dog"), unlike=["any.png"] * 700))
 
 
 def test_a_weight_of_nothing_is_refused() -> None:
