@@ -30,11 +30,16 @@ _HARMLESS = 1e15
 """Numbers below this cannot overflow in an inner product."""
 _MAX_EF_SEARCH = 2048
 """Beyond this a graph costs more than comparing some 100,000 rows."""
-_SCAN_ROWS = 1000
+_SCAN_ROWS = 3000
 _SCAN_CANDIDATES = 4
 """Rows that are all compared rather than led to: so few, or so few times the candidates."""
-_OVERFETCH_SHARE = 0.5
-"""Where at least this share of the rows may be found, some candidates more than needed cost less than a selector."""
+_OVERFETCH_SHARE = 0.1
+"""Where at least this share of the rows may be found, more candidates than needed cost less than a selector."""
+_SPARE = 1.1
+"""Candidates beyond those that should fall away, for queries with less luck."""
+_FARTHER = 0.5
+"""A selector leaves fewer rows, so as many neighbours lie farther out: effort grows with this power of 1 / share.
+Half as much would do where the filter has nothing to do with the query, half more where it keeps the rows farthest."""
 
 
 class ApproximateIndex:
@@ -140,11 +145,10 @@ class ApproximateIndex:
             return merge([self._exact(queries, wanted, allowed)], k)
         row_ids = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf, np.float32)
-        candidates = self._candidates(queries, setting, setting.candidates(k), allowed)
         short = [
             i
-            for i in range(len(queries))
-            if not self._rerank(queries[i], allowed.keep(candidates[i]), row_ids[i, :wanted], scores[i, :wanted])
+            for i, candidates in enumerate(self._led_to(queries, setting.candidates(k), setting.effort, allowed))
+            if not self._rerank(queries[i], candidates, row_ids[i, :wanted], scores[i, :wanted])
         ]
         if short:
             exact = self._exact(queries[short], wanted, allowed)
@@ -165,7 +169,7 @@ class ApproximateIndex:
 
     def candidates(self, queries: Matrix, setting: Setting) -> RowIds:
         """``(n_queries, setting.rerank)`` rows that a search would score anew, by falling approximate score."""
-        return self._candidates(queries, setting, setting.rerank, Allowed(len(self), None, None))
+        return self._nearest(queries, setting.rerank, setting.effort)
 
     def _check(self, queries: Matrix) -> None:
         """What ``check_vectors`` does, quicker where nothing is wrong."""
@@ -191,22 +195,31 @@ class ApproximateIndex:
         """Whether comparing all rows that may be found costs less than being led to them, or finds more."""
         return self.structure is None or len(allowed) <= max(_SCAN_ROWS, _SCAN_CANDIDATES * candidates)
 
-    def _candidates(self, queries: Matrix, setting: Setting, count: int, allowed: Allowed) -> RowIds:
-        """``(n_queries, at least count)`` row ids near each query in no order that counts; some may not be allowed."""
-        effort = min(setting.effort, self.max_effort)
-        if allowed.is_all:
-            parameters = self._parameters(effort)
-        elif allowed.share >= _OVERFETCH_SHARE:
-            # Some of the candidates fall away; fetch as many more as should, and a tenth for those unlucky.
-            count = min(len(self), int(count / allowed.share * 1.1))
-            parameters = self._parameters(effort)
-        else:
-            # The same number of neighbours lies farther out among fewer rows.
-            effort = min(self.max_effort, int(np.ceil(effort / allowed.share**0.5)))
-            parameters = search_parameters(self.structure, effort, allowed.selector())
-        _, row_ids = self.structure.search(queries, count, params=parameters)
-        found: RowIds = row_ids
-        return found
+    def _led_to(self, queries: Matrix, count: int, effort: int, allowed: Allowed) -> list[RowIds]:
+        """For each query about ``count`` row ids near it that may be found, or fewer, in no order that counts."""
+        few = list(range(len(queries)))
+        led_to: list[RowIds] = [np.empty(0, np.int64)] * len(queries)
+        if allowed.share >= _OVERFETCH_SHARE:
+            fetched = count if allowed.is_all else min(len(self), int(_SPARE * count / allowed.share))
+            led_to = [allowed.keep(row_ids) for row_ids in self._nearest(queries, fetched, effort)]
+            if allowed.is_all:
+                return led_to
+            # Where the rows near a query are not those of the filter, most of what was fetched fell away.
+            few = [i for i in few if len(led_to[i]) < count // 2]
+        if few:
+            farther = int(np.ceil(effort / allowed.share**_FARTHER))
+            for i, row_ids in zip(few, self._nearest(queries[few], count, farther, allowed.selector()), strict=True):
+                led_to[i] = allowed.keep(row_ids)
+        return led_to
+
+    def _nearest(self, queries: Matrix, count: int, effort: int, selector: Any = None) -> RowIds:
+        """``(n_queries, count)`` row ids by falling approximate score; -1 where a list or graph gave no more."""
+        effort = min(effort, self.max_effort)
+        parameters = (
+            self._parameters(effort) if selector is None else search_parameters(self.structure, effort, selector)
+        )
+        row_ids: RowIds = self.structure.search(queries, count, params=parameters)[1]
+        return row_ids
 
     def _exact(self, queries: Matrix, k: int, allowed: Allowed) -> Neighbors:
         """Compare each query with all rows that may be found."""

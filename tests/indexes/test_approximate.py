@@ -91,6 +91,19 @@ def test_a_filter_is_kept_to_and_never_answers_too_few(index: ApproximateIndex, 
     assert np.isin(hurried.row_ids[hurried.row_ids >= 0], allowed).all()
 
 
+@pytest.mark.parametrize("share", [0.03, 0.15, 0.5])
+def test_a_filter_costs_little_recall_whichever_way_it_is_answered(share: float) -> None:
+    rows = clustered(120_000, 3)
+    index = ApproximateIndex.build(rows, IndexRecipe(factory="IVF128,SQ8", train_rows=10_000))
+    setting = Setting(effort=10, rerank=40)
+    plain = overlap(index.search(QUERIES, 10, setting).row_ids, index.search_exactly(QUERIES, 10).row_ids)
+    here_and_there = np.flatnonzero(np.random.default_rng(7).random(len(rows)) < share)
+    all_far = np.sort(np.argsort(rows @ QUERIES[0])[: int(share * len(rows))])
+    for allowed, least in ((here_and_there, plain - 0.03), (all_far, plain - 0.08)):
+        found = index.search(QUERIES, 10, setting, among=allowed).row_ids
+        assert overlap(found, FlatIndex.build(rows).search(QUERIES, 10, among=allowed).row_ids) > least
+
+
 @pytest.mark.parametrize("k", [10, 200])
 def test_a_filter_far_from_the_query_is_still_answered_in_full(index: ApproximateIndex, k: int) -> None:
     scores = ROWS @ QUERIES[0]
