@@ -189,25 +189,47 @@ def _open_faiss(folder: Path, _: int, __: int) -> Opened:
     return at
 
 
-def autofaiss(name: str, bytes_a_vector: int | None) -> Opponent:
-    """What autofaiss chooses and builds by itself, for so much memory (None: its default, 16 GB)."""
+def autofaiss() -> Opponent:
+    """What autofaiss chooses and builds by itself with its default budget of 16 GB."""
 
     def build(rows: Matrix, folder: Path, threads: int) -> None:
         import faiss
         from autofaiss import build_index
 
-        index, _ = build_index(
-            rows,
-            save_on_disk=False,  # it cannot write its measurements of itself with NumPy 2
-            metric_type="ip",
-            max_index_memory_usage=f"{bytes_a_vector * len(rows) / 1e6:.0f}MB" if bytes_a_vector else "16G",
-            nb_cores=threads,
-            verbose=30,
-        )
+        # It cannot write its measurements of itself with NumPy 2, so it is not asked to save.
+        index, _ = build_index(rows, save_on_disk=False, metric_type="ip", nb_cores=threads, verbose=30)
         faiss.write_index(index, str(folder / "index"))
 
-    efforts = partial(_efforts, "IVF" if bytes_a_vector else "HNSW")
-    return Opponent(name=name, package="autofaiss", module="faiss", build=build, open=_open_faiss, efforts=efforts)
+    efforts = partial(_efforts, "HNSW")
+    return Opponent(
+        name="autofaiss", package="autofaiss", module="faiss", build=build, open=_open_faiss, efforts=efforts
+    )
+
+
+def autofaiss_compact(bytes_a_vector: int) -> Opponent:
+    """What autofaiss chooses for so much memory; built by FAISS, since autofaiss 2.18 cannot call FAISS 1.15's OPQ."""
+
+    def build(rows: Matrix, folder: Path, threads: int) -> None:
+        import faiss
+        from autofaiss.external.optimize import get_optimal_index_keys_v2
+
+        faiss.omp_set_num_threads(threads)
+        budget = f"{bytes_a_vector * len(rows) / 1e6:.0f}MB"
+        index = faiss.index_factory(
+            rows.shape[1], get_optimal_index_keys_v2(*rows.shape, budget)[0], faiss.METRIC_INNER_PRODUCT
+        )
+        index.train(rows)
+        index.add(rows)
+        faiss.write_index(index, str(folder / "index"))
+
+    return Opponent(
+        name="autofaiss compact",
+        package="autofaiss",
+        module="faiss",
+        build=build,
+        open=_open_faiss,
+        efforts=partial(_efforts, "IVF"),
+    )
 
 
 # --- lists with codes and rerank ---------------------------------------------------------------------------------
@@ -327,7 +349,7 @@ def mmsearch(name: str, template: str) -> Opponent:
         build=build,
         open=open_,
         efforts=partial(_efforts, template),
-        reranks=(20, 40, 80, 160, 320),
+        reranks=(20, 40, 80, 160),
     )
 
 
@@ -345,12 +367,12 @@ OPPONENTS: dict[str, Opponent] = {
         faiss_index("faiss HNSW32", "HNSW32"),
         faiss_index("faiss IVF-Flat", "IVF{lists},Flat"),
         faiss_index("faiss IVF-Flat, 4 times the lists", "IVF{lists_by_4},Flat"),
-        autofaiss("autofaiss", None),
-        autofaiss("autofaiss compact", 300),
+        autofaiss(),
         lorann(),
         lorann(bits=4),
         scann(soar=False),
         scann(soar=True),
+        autofaiss_compact(300),
     )
 }
 
