@@ -70,7 +70,7 @@ class DataSet:
 
     def load(self) -> Matrix:
         """``(n, dim)`` float32; float16 in the files."""
-        parts = [np.load(file, mmap_mode="r") for file in sorted(self.folder.glob("pictures-*.npy"))]
+        parts = self._parts()
         starts = np.cumsum([0, *map(len, parts)])
         wanted = np.linspace(0, starts[-1], self.rows or starts[-1], endpoint=False).astype(np.int64)
         rows = np.empty((len(wanted), parts[0].shape[1]), np.float32)
@@ -105,7 +105,11 @@ class DataSet:
         return found
 
     def _truth_file(self, kind: str, n_queries: int, n: int) -> Path:
-        return self.folder / f"truth-{kind}-{n_queries}-{n}.npy"
+        total = sum(map(len, self._parts()))  # the folder may be filling up
+        return self.folder / f"truth-{kind}-{n_queries}-{n}-of-{total}.npy"
+
+    def _parts(self) -> list[npt.NDArray[np.float16]]:
+        return [np.load(file, mmap_mode="r") for file in sorted(self.folder.glob("pictures-*.npy"))]
 
 
 def ann_recall(found: Found, truth: RowIds) -> npt.NDArray[np.float64]:

@@ -44,6 +44,9 @@ def test_truth_is_exact_and_computed_once(data: DataSet) -> None:
     truth = data.truth("sentences", queries, rows)
     np.testing.assert_array_equal(truth, np.argsort(-(queries @ rows.T), axis=1, kind="stable")[:, :K])
     np.testing.assert_array_equal(data.truth("sentences", queries, np.zeros_like(rows)), truth)
+    np.save(data.folder / "pictures-003.npy", np.ones((300, 16), np.float16))
+    half = DataSet(folder=data.folder, rows=300)
+    assert not np.array_equal(half.truth("sentences", queries, half.load()), truth)
 
 
 def test_recall_counts_each_exact_neighbour_once_in_any_order() -> None:
