@@ -349,7 +349,7 @@ def mmsearch(name: str, template: str) -> Opponent:
         build=build,
         open=open_,
         efforts=partial(_efforts, template),
-        reranks=(20, 40, 80, 160),
+        reranks=(40, 80, 160, 320, 640),
     )
 
 
