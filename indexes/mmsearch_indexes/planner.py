@@ -25,7 +25,7 @@ _GRAPH_ROWS = 5_000_000
 _ROWS_PER_LIST_TRAINED = 100
 _KMEANS_ROUNDS = 25
 _FLOPS = 3e10
-"""A core's multiply-adds a second in FAISS's products, doubled; measured, see benchmarks/LOG.md."""
+"""A core's operations a second: 300,000 rows of 512 in 512 lists are put at 31 s, and took 16 s on two cores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
