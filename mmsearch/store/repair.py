@@ -157,9 +157,12 @@ def _orphans(store: Writer) -> list[Path]:
     orphans = [path for path in sorted((store.path / "shards").glob("*.parquet")) if path.name not in named]
     replaces = {path.name: _replaced(path) for path in orphans}
 
-    def depth(name: str) -> int:
-        old = replaces.get(name)
-        return 0 if old is None else 1 + depth(old)
+    def depth(name: str | None) -> int:
+        """How many orphans it comes after; files that claim to follow each other in a ring end somewhere as well."""
+        steps = 0
+        while steps < len(replaces) and (name := replaces.get(name or "")):
+            steps += 1
+        return steps
 
     return sorted(orphans, key=lambda path: depth(path.name))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -246,6 +247,15 @@ def test_repair_never_brings_removed_items_back_with_a_column(full: Store, monke
     assert report.adopted_shards == 0
     assert "which has left the collection since" in report.rejected[0].message
     assert contents(full.snapshot()) == expected(["c", "d", "t#0", "t#1"])
+
+
+def test_repair_refuses_a_shard_that_is_to_take_its_own_place(full: Store) -> None:
+    itself = replace(full.snapshot().manifest.shards[0], name="abc.parquet")
+    written = full.write_shard(rows(0, ["a", "b"]), job="test", replaces=itself)
+    written.path_in(full.path).rename(itself.path_in(full.path))
+    report = full.repair(adopt=True, now=NOW)
+    assert "was to take the place of shard abc.parquet" in report.rejected[0].message
+    assert contents(full.snapshot()) == expected(["a", "c", "d", "t#0", "t#1"])
 
 
 def test_a_column_survives_the_loss_of_the_manifest_that_brought_it(full: Store) -> None:
