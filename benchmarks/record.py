@@ -41,7 +41,7 @@ def write_record(question: str, measured: Mapping[str, Any], *, folder: Path = R
     """
     record = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "-m", f"benchmarks.{question}", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", f"benchmarks.{question}", *map(_without_place, sys.argv[1:])]),
         "commit": _git("rev-parse", "--short=12", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
@@ -56,6 +56,11 @@ def write_record(question: str, measured: Mapping[str, Any], *, folder: Path = R
     print(json.dumps(measured, indent=1))
     print(f"recorded in {file}")
     return file
+
+
+def _without_place(argument: str) -> str:
+    """Where a folder lies on this machine is nobody's business, and says nothing elsewhere."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def _git(*args: str) -> str:
