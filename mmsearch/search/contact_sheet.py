@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +14,8 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from mmsearch.errors import QueryError
 from mmsearch.search.hits import Hit, Hits
+from mmsearch.search.html_file import write_html
 from mmsearch.search.query import Item, Operand, Picture, Query, Text
 from mmsearch.search.thumbnails import Thumbnail, side_for, thumbnails
 from mmsearch.store import Modality
@@ -47,17 +46,9 @@ def write_contact_sheet(file: str | Path, results: Sequence[Hits], *, title: str
     Raises:
         QueryError: the file cannot be written.
     """
-    target = Path(file).expanduser()
-    sheet = _Sheet.of(results, folder=target.absolute().parent)
-    page = "<!doctype html>\n" + ET.tostring(_page(sheet, results, title), encoding="unicode", method="html") + "\n"
-    unfinished = target.parent / f".{target.name}.unfinished"
-    try:
-        unfinished.write_text(page, encoding="utf-8", errors="backslashreplace")
-        unfinished.replace(target)
-    except OSError as err:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise QueryError(f"the contact sheet cannot be written to {file}: {err.strerror}") from err
+    sheet = _Sheet.of(results, folder=Path(file).expanduser().absolute().parent)
+    page = ET.tostring(_page(sheet, results, title), encoding="unicode", method="html")
+    write_html(file, f"<!doctype html>\n{page}\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmsearch.errors import QueryError
+from mmsearch.search.html_file import write_html
 
 if TYPE_CHECKING:
     from mmsearch.search.explain import Explanation, WordShare
@@ -50,15 +49,7 @@ def write_page(found: Explanation, file: str | Path) -> None:
     Raises:
         QueryError: the file cannot be written.
     """
-    target = Path(file).expanduser()
-    unfinished = target.parent / f".{target.name}.unfinished"
-    try:
-        unfinished.write_text(_page(found), encoding="utf-8", errors="backslashreplace")
-        unfinished.replace(target)
-    except OSError as err:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise QueryError(f"the page cannot be written to {file}: {err.strerror}") from err
+    write_html(file, _page(found))
 
 
 def _page(found: Explanation) -> str:

@@ -22,7 +22,8 @@ class Hit:
     score: float
     """Cosine between query and item, larger is better; where only words were searched for, BM25."""
     relevance: float | None
-    """How likely a hit with this score is right for this query, in [0, 1]; None where only words were searched for."""
+    """How likely a hit with this score is right for this query, in [0, 1]; None where only words were searched for, or
+    where the collection is too small to say."""
     id: int
     key: str
     path: Path
