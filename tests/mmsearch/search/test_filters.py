@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +85,18 @@ def test_a_comment_does_not_swallow_the_query(photos: mmsearch.Collection, tmp_p
     with pytest.raises(QueryError):
         photos.search("red", where=f"(COPY items TO '{tmp_path / 'out.csv'}')")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_condition_that_takes_for_ever_can_be_interrupted(photos: mmsearch.Collection) -> None:
+    code = (
+        "import os, signal, threading; from pathlib import Path\n"
+        "from mmsearch.search import matching_ids; from mmsearch.store import Store\n"
+        f"snapshot = Store.open(Path({str(photos.path)!r})).snapshot()\n"
+        "threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "matching_ids(snapshot, '(select count(*) from range(1000000000) a, range(100000) b) > 0')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr.endswith("KeyboardInterrupt\n")
