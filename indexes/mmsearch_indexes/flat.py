@@ -8,6 +8,8 @@ and the row id decides.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ import numpy.typing as npt
 
 from mmsearch_indexes.errors import FaissMissing, InvalidVectors
 from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, check_k
+
+Nearest = Callable[[Matrix, int], tuple[Scores, RowIds]]
+"""Of ``(n_queries, dim)`` and k: scores as float32 rounds them, descending, and row ids, both ``(n_queries, k)``."""
 
 _MARGIN = 8
 """Candidates beyond k: enough that a few copies of a picture at the k-th place cost no second pass."""
@@ -27,10 +32,11 @@ _CELLS = 1 << 22
 class FlatIndex:
     """All vectors, compared with each query one by one."""
 
-    def __init__(self, embeddings: Matrix, max_norm: float) -> None:
+    def __init__(self, embeddings: Matrix, max_norm: float, nearest: Nearest | None = None) -> None:
         """Use ``build``, which checks the vectors."""
         self._embeddings = embeddings
         self._max_norm = max_norm
+        self._nearest = nearest or partial(knn, embeddings)
 
     @classmethod
     def build(cls, embeddings: Matrix) -> FlatIndex:
@@ -47,6 +53,10 @@ class FlatIndex:
         norms = check_vectors(embeddings, "embeddings")
         return cls(np.ascontiguousarray(embeddings), float(norms.max(initial=0.0)))
 
+    def with_candidates_of(self, nearest: Nearest) -> FlatIndex:
+        """The same answers, found otherwise: scores and their order remain this index's own."""
+        return FlatIndex(self._embeddings, self._max_norm, nearest)
+
     def __len__(self) -> int:
         return len(self._embeddings)
 
@@ -54,6 +64,11 @@ class FlatIndex:
     def dim(self) -> int:
         """Width of a vector."""
         return int(self._embeddings.shape[1])
+
+    @property
+    def rows(self) -> Matrix:
+        """``(n, dim)`` float32, as they were indexed."""
+        return self._embeddings
 
     def vectors(self, row_ids: RowIds) -> Matrix:
         """``(n, dim)`` float32, the rows asked for in their order."""
@@ -121,9 +136,8 @@ class FlatIndex:
 
     def _best(self, queries: Matrix, k: int) -> tuple[RowIds, Scores]:
         """Search with a k that is no larger than the number of rows."""
-        faiss = load_faiss()
         width = min(len(self), k + _MARGIN)
-        rough, candidates = faiss.knn(queries, self._embeddings, width, faiss.METRIC_INNER_PRODUCT)
+        rough, candidates = self._nearest(queries, width)
         scores = self._scores(queries, candidates)
         order = np.lexsort((candidates, -scores), axis=-1)[:, :k]
         row_ids = np.take_along_axis(candidates, order, axis=1)
@@ -156,6 +170,13 @@ class FlatIndex:
             rows *= queries[np.arange(start, stop) // width]
             scores[start:stop] = rows.sum(axis=1)
         return scores.reshape(row_ids.shape)
+
+
+def knn(embeddings: Matrix, queries: Matrix, k: int) -> tuple[Scores, RowIds]:
+    """``Nearest`` among the rows of a matrix, on the CPU."""
+    faiss = load_faiss()
+    scores, row_ids = faiss.knn(queries, embeddings, k, faiss.METRIC_INNER_PRODUCT)
+    return scores, row_ids
 
 
 def check_vectors(vectors: Matrix, name: str) -> npt.NDArray[np.float64]:
