@@ -143,10 +143,9 @@ class FlatIndex:
         row_ids = np.take_along_axis(candidates, order, axis=1)
         scores = np.take_along_axis(scores, order, axis=1)
         if width < len(self):
-            # Rounding moves an inner product by some sqrt(dim) units in the last place. A row within four
-            # times that of the k-th score may belong to the answer; if the last candidate does, so may more.
-            ulps = 4 * np.sqrt(self.dim) * np.finfo(np.float32).eps
-            floor = rough[:, k - 1] - ulps * self._max_norm * check_vectors(queries, "queries")
+            # A row whose score and the k-th are both off by what rounding can do may belong to the answer; if that
+            # goes for the last candidate, there may be more.
+            floor = rough[:, k - 1] - 2 * rounding(self.dim) * self._max_norm * check_vectors(queries, "queries")
             for i in np.flatnonzero(rough[:, -1] >= floor):
                 row_ids[i], scores[i] = self._best_above(queries[i : i + 1], floor[i], k)
         return row_ids, scores
@@ -177,6 +176,11 @@ def knn(embeddings: Matrix, queries: Matrix, k: int) -> tuple[Scores, RowIds]:
     faiss = load_faiss()
     scores, row_ids = faiss.knn(queries, embeddings, k, faiss.METRIC_INNER_PRODUCT)
     return scores, row_ids
+
+
+def rounding(dim: int) -> float:
+    """How far off a score in float32 may be, for unit vectors: some sqrt(dim) units in the last place, twice."""
+    return float(2 * np.sqrt(dim) * np.finfo(np.float32).eps)
 
 
 def check_vectors(vectors: Matrix, name: str) -> npt.NDArray[np.float64]:

@@ -17,13 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from mmsearch_indexes.flat import FlatIndex, knn, load_faiss
+from mmsearch_indexes.flat import FlatIndex, Nearest, knn, load_faiss, rounding
 from mmsearch_indexes.neighbors import Matrix, RowIds, Scores
 
 logger = logging.getLogger(__name__)
 
 _MOST_NEAREST = 2048
 """FAISS's GPU code selects no more (``GPU_MAX_SELECTION_K``)."""
+_TRIED = 64
+"""Queries, and their nearest rows, whose scores are looked at before a GPU is trusted."""
 _CLUSTERED_BY_DISTANCE = "\x02"
 """``quantizer_trains_alone`` of a graph over centroids: they are found by plain clustering, then added to it."""
 
@@ -38,8 +40,24 @@ def on_gpu(index: FlatIndex) -> FlatIndex:
 
     Copying takes time, so this is for many queries. The copy is float32: 2 GB for a million rows of 512.
     """
-    copy = _flat(index.rows, load_faiss().METRIC_INNER_PRODUCT)
-    return index if copy is None else index.with_candidates_of(_RowsOnGpu(index.rows, copy).nearest)
+    copy = _flat(index.rows, load_faiss().METRIC_INNER_PRODUCT) if len(index) else None
+    if copy is None:
+        return index
+    nearest = _RowsOnGpu(index.rows, copy).nearest
+    if not _rounds_as_float32(index.rows, nearest):
+        logger.warning("the GPU rounds more coarsely than float32 (NVIDIA_TF32_OVERRIDE?), so the CPU searches")
+        return index
+    return index.with_candidates_of(nearest)
+
+
+def _rounds_as_float32(rows: Matrix, nearest: Nearest) -> bool:
+    """Whether scores of a few queries are as near to the true ones as exact search relies on."""
+    queries = rows[:: max(1, len(rows) // _TRIED)][:_TRIED]
+    scores, row_ids = nearest(queries, min(len(rows), _TRIED))
+    found = rows[row_ids].astype(np.float64)
+    exact = np.einsum("qd,qnd->qn", queries, found)
+    lengths = np.linalg.norm(queries, axis=1)[:, np.newaxis] * np.linalg.norm(found, axis=2)
+    return bool((np.abs(scores - exact) <= rounding(rows.shape[1]) * lengths).all())
 
 
 class _RowsOnGpu:
