@@ -1,6 +1,7 @@
 """Vector search over float32 matrices and int64 row ids; knows no pictures, texts or item ids."""
 
 from mmsearch_indexes.approximate import ApproximateIndex
+from mmsearch_indexes.curve import CurvePoint, MeasuredCurve, measure_curve
 from mmsearch_indexes.errors import (
     FaissMissing,
     IndexUnusable,
@@ -20,6 +21,7 @@ from mmsearch_indexes.tuning import tune
 
 __all__ = [
     "ApproximateIndex",
+    "CurvePoint",
     "FaissMissing",
     "FlatIndex",
     "IndexRecipe",
@@ -28,6 +30,7 @@ __all__ = [
     "InvalidRecipe",
     "InvalidVectors",
     "Matrix",
+    "MeasuredCurve",
     "Neighbors",
     "OverBudget",
     "Plan",
@@ -38,6 +41,7 @@ __all__ = [
     "VectorIndexError",
     "gpu_count",
     "load_index",
+    "measure_curve",
     "merge",
     "on_gpu",
     "plan",

@@ -1,35 +1,27 @@
 """The cheapest setting that keeps a promise of recall, for one kind of query.
 
-Reranking by the rows themselves keeps every true neighbour that is among the candidates, so ann_recall@10 is the share
-of true neighbours among them: one FAISS search with the most candidates tells the recall of every smaller number of
-them as well, without a rerank. Half of the queries choose the setting, the other half measures it. So that the promise
-holds for fresh queries too, it is the lower end of an interval that must reach it on the first half, not the mean.
+Half of the queries choose the setting, the other half measures it. So that the promise holds for fresh queries too,
+it is the lower end of an interval that must reach it on the first half, not the mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache, partial
-from time import perf_counter
 
 import numpy as np
-import numpy.typing as npt
 
 from mmsearch_indexes.approximate import ApproximateIndex
 from mmsearch_indexes.errors import InvalidVectors
-from mmsearch_indexes.flat import load_faiss
+from mmsearch_indexes.measuring import Shares, found_shares, interval, one_thread, seconds_each, shares_by_rerank
 from mmsearch_indexes.neighbors import Matrix, RowIds
 from mmsearch_indexes.recipe import TUNED_K, Setting, Tuned
 
 RERANKS = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 160, 200, 250, 320, 400)
 MIN_QUERIES = 40
-_ONE_SIDED, _TWO_SIDED = 1.645, 1.96  # of the normal distribution: 95 % lie above, and within
+_ONE_SIDED = 1.645  # of the normal distribution: 95 % lie above
 _TIMED_QUERIES = 100
 _ROUNDS = 3
-
-Shares = npt.NDArray[np.float64]
-"""``(n_queries,)`` the share of its 10 nearest rows that each query found."""
 
 
 def tune(index: ApproximateIndex, queries: Matrix, *, recall: float, exact: RowIds | None = None) -> Tuned:
@@ -62,8 +54,8 @@ def tune(index: ApproximateIndex, queries: Matrix, *, recall: float, exact: RowI
     timed = measuring[:_TIMED_QUERIES]
     costs = {setting: _seconds(index, timed, setting) for setting in _keeping(index, choosing, choosing_exact, recall)}
     setting = min(costs, key=lambda setting: costs[setting])
-    shares = _shares(index.search(measuring, TUNED_K, setting).row_ids, measuring_exact)
-    low, high = _interval(shares)
+    shares = found_shares(index.search(measuring, TUNED_K, setting).row_ids, measuring_exact)
+    low, high = interval(shares)
     return Tuned(
         effort=setting.effort,
         rerank=setting.rerank,
@@ -113,49 +105,12 @@ def _least_effort(suffices: Callable[[int], bool], start: int, most: int) -> int
 
 def _lowest_recall(index: ApproximateIndex, queries: Matrix, exact: RowIds, effort: int) -> Shares:
     """``(len(RERANKS),)`` the lower end of the interval of recall, for each number of candidates."""
-    candidates = index.candidates(queries, Setting(effort=effort, rerank=RERANKS[-1]))
-    same = (candidates[:, :, np.newaxis] == exact[:, np.newaxis, :]) & (exact[:, np.newaxis, :] >= 0)
-    places = np.where(same.any(axis=1), same.argmax(axis=1), RERANKS[-1])
-    lowest = np.zeros(len(RERANKS))
-    for i, count in enumerate(RERANKS):
-        # A graph looks at `effort` rows, and at more where more candidates are asked for: recall it does not have.
-        seen = count if index.has_lists else min(count, effort)
-        shares = (places < seen).sum(axis=1) / np.maximum(1, (exact >= 0).sum(axis=1))
-        lowest[i] = shares.mean() - _ONE_SIDED * shares.std() / np.sqrt(len(shares))
+    shares = shares_by_rerank(index, queries, exact, effort, RERANKS)
+    lowest: Shares = shares.mean(axis=1) - _ONE_SIDED * shares.std(axis=1) / np.sqrt(len(queries))
     return lowest
-
-
-def _shares(found: RowIds, exact: RowIds) -> Shares:
-    """Of each query's true neighbours, how many were found."""
-    hits = (found[:, :, np.newaxis] == exact[:, np.newaxis, :]) & (exact[:, np.newaxis, :] >= 0)
-    shares: Shares = hits.any(axis=1).sum(axis=1) / np.maximum(1, (exact >= 0).sum(axis=1))
-    return shares
-
-
-def _interval(shares: Shares) -> tuple[float, float]:
-    """The 95 % interval of the mean over queries."""
-    half = _TWO_SIDED * shares.std() / np.sqrt(len(shares))
-    return max(0.0, float(shares.mean() - half)), min(1.0, float(shares.mean() + half))
 
 
 def _seconds(index: ApproximateIndex, queries: Matrix, setting: Setting) -> float:
     """A single query's time on one thread, in the quickest of some rounds: others may be at work here."""
-    rounds = []
-    with _one_thread():
-        for _ in range(_ROUNDS):
-            start = perf_counter()
-            for i in range(len(queries)):
-                index.search(queries[i : i + 1], TUNED_K, setting)
-            rounds.append((perf_counter() - start) / len(queries))
-    return min(rounds)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    faiss = load_faiss()
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
+    with one_thread():
+        return min(seconds_each(partial(index.search, k=TUNED_K, setting=setting), queries) for _ in range(_ROUNDS))

@@ -1,0 +1,76 @@
+"""What a setting finds and what it costs, for queries whose true neighbours are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from mmsearch_indexes.approximate import ApproximateIndex
+from mmsearch_indexes.flat import load_faiss
+from mmsearch_indexes.neighbors import Matrix, RowIds
+from mmsearch_indexes.recipe import Setting
+
+Shares = npt.NDArray[np.float64]
+"""The share of its 10 nearest rows that each query found."""
+
+
+def found_shares(found: RowIds, exact: RowIds) -> Shares:
+    """``(n_queries,)`` of each query's true neighbours, how many were found."""
+    hits = (found[:, :, np.newaxis] == exact[:, np.newaxis, :]) & (exact[:, np.newaxis, :] >= 0)
+    shares: Shares = hits.any(axis=1).sum(axis=1) / _at_most(exact)
+    return shares
+
+
+def shares_by_rerank(
+    index: ApproximateIndex, queries: Matrix, exact: RowIds, effort: int, reranks: Sequence[int]
+) -> Shares:
+    """``(len(reranks), n_queries)`` what would be found with each number of candidates; ``reranks`` ascend.
+
+    Candidates scored by their own rows keep every true neighbour among them, so one FAISS search with the most of
+    them tells of all smaller numbers too, without a rerank.
+    """
+    if index.structure is None:
+        return np.ones((len(reranks), len(queries)))
+    most = reranks[-1]
+    candidates = index.candidates(queries, Setting(effort=effort, rerank=most))
+    same = (candidates[:, :, np.newaxis] == exact[:, np.newaxis, :]) & (exact[:, np.newaxis, :] >= 0)
+    places = np.where(same.any(axis=1), same.argmax(axis=1), most)
+    # A graph looks at `effort` rows, and at more where more candidates are asked for: recall it does not have.
+    seen = [count if index.has_lists else min(count, effort) for count in reranks]
+    return np.stack([(places < count).sum(axis=1) / _at_most(exact) for count in seen])
+
+
+def interval(shares: Shares) -> tuple[float, float]:
+    """The 95 % interval of the mean over queries."""
+    half = 1.96 * shares.std() / np.sqrt(len(shares))
+    return max(0.0, float(shares.mean() - half)), min(1.0, float(shares.mean() + half))
+
+
+def seconds_each(search: Callable[[Matrix], object], queries: Matrix) -> float:
+    """Mean time of a query when they are asked one by one."""
+    start = perf_counter()
+    for i in range(len(queries)):
+        search(queries[i : i + 1])
+    return (perf_counter() - start) / len(queries)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let FAISS use one thread, then as many as before."""
+    faiss = load_faiss()
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _at_most(exact: RowIds) -> npt.NDArray[np.int64]:
+    """How many true neighbours each query has: fewer than 10 where the rows are fewer."""
+    counts: npt.NDArray[np.int64] = np.maximum(1, (exact >= 0).sum(axis=1))
+    return counts
