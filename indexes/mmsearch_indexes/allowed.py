@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mmsearch_indexes.flat import load_faiss
 from mmsearch_indexes.neighbors import RowIds
@@ -39,14 +40,14 @@ class Allowed:
         """Whether every row may be found."""
         return self._among is None and self._without is None
 
-    def keep(self, row_ids: RowIds) -> RowIds:
-        """Those of ``(m,)`` row ids that may be found, in their order; -1 goes."""
-        kept = row_ids[row_ids >= 0]
+    def holds(self, row_ids: RowIds) -> npt.NDArray[np.bool_]:
+        """Which of some row ids may be found; -1 may not."""
+        held: npt.NDArray[np.bool_] = row_ids >= 0
         if self._among is not None:
-            kept = kept[_isin(kept, self._among)]
+            held &= _isin(row_ids, self._among)
         if self._without is not None:
-            kept = kept[~_isin(kept, self._without)]
-        return kept
+            held &= ~_isin(row_ids, self._without)
+        return held
 
     def row_ids(self) -> RowIds:
         """``(m,)`` ascending, all that may be found."""
@@ -67,11 +68,11 @@ class Allowed:
         return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
 
 
-def _isin(row_ids: RowIds, ascending: RowIds) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _isin(row_ids: RowIds, ascending: RowIds) -> npt.NDArray[np.bool_]:
     """Which row ids are in a list; quick where they are few and the list is long."""
     if not len(ascending):
-        return np.zeros(len(row_ids), np.bool_)
+        return np.zeros(row_ids.shape, np.bool_)
     places = np.searchsorted(ascending, row_ids)
     places[places == len(ascending)] = 0
-    same: np.ndarray[Any, np.dtype[np.bool_]] = ascending[places] == row_ids
+    same: npt.NDArray[np.bool_] = ascending[places] == row_ids
     return same

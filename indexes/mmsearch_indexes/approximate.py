@@ -1,12 +1,13 @@
 """Approximate search: a FAISS structure picks candidates, the float16 rows themselves decide their order.
 
+FAISS scores the candidates anew from the rows where they lie, in memory or in a mapped file, and a few more than k of
+them are then scored once more in float64 and rounded, as ``FlatIndex`` does: whatever is found has the score that exact
+search would give it.
+
 Inverted lists hold the rows less their mean. Under inner product that changes every score of a query by the same
 number, so the order stays, and the codes spend their bits on what tells rows apart. Rows go to the list whose centroid
 is nearest; lists are visited by the inner product of query and centroid, which is the mean score of the list's rows.
 (FAISS's own way, ``spherical``, finds much less where rows are spread widely: benchmarks/LOG.md.)
-
-Scores are computed from the rows in float64 and rounded once, as ``FlatIndex`` does: whatever is found has the score
-that exact search would give it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,21 @@ from mmsearch_indexes.flat import FlatIndex, check_vectors
 from mmsearch_indexes.halves import CHUNK, StoredRows, checked_mean, chunks, sample, widened
 from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, check_k, merge
 from mmsearch_indexes.recipe import IndexRecipe, Setting, Tuned
-from mmsearch_indexes.structure import lists_of, search_parameters, trained, visit_by_inner_product
+from mmsearch_indexes.structure import (
+    lists_of,
+    reranking,
+    reranking_parameters,
+    search_parameters,
+    trained,
+    visit_by_inner_product,
+)
 
-_HARMLESS = 1e15
-"""Numbers below this cannot overflow in an inner product."""
+_HARMLESS = 1e30
+"""Vectors whose squares sum to less cannot overflow in an inner product."""
+_CELLS = 1 << 22
+"""Numbers in one temporary array: 32 MB in float64."""
+_MARGIN = 8
+"""Rows beyond k that are scored in float64: float32 may take copies of one picture for worse than one another."""
 _MAX_EF_SEARCH = 2048
 """Beyond this a graph costs more than comparing some 100,000 rows."""
 _SCAN_ROWS = 3000
@@ -61,7 +73,8 @@ class ApproximateIndex:
         self.has_lists = lists is not None
         self.max_effort = int(lists.nlist) if lists is not None else _MAX_EF_SEARCH
         """The largest effort that a ``Setting`` can use: with lists, visiting all of them."""
-        self._parameters = lru_cache(maxsize=64)(partial(search_parameters, structure))
+        self._reranking: Any = None if structure is None else reranking(structure, rows)
+        self._parameters = lru_cache(maxsize=64)(partial(reranking_parameters, structure))
 
     @classmethod
     def build(
@@ -83,7 +96,7 @@ class ApproximateIndex:
         if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype not in (np.float16, np.float32):
             raise InvalidVectors(f"rows are {rows.dtype} {rows.shape}; give float16 or float32 (n, dim)")
         with np.errstate(over="ignore"):  # beyond float16 is infinite, which is refused below
-            stored: StoredRows = rows.astype(np.float16, copy=False)
+            stored: StoredRows = np.ascontiguousarray(rows, np.float16)
         centre = checked_mean(stored)
         fitted = recipe.fitted(len(rows))
         if fitted.is_exact:
@@ -143,18 +156,14 @@ class ApproximateIndex:
             return Neighbors.missing(len(queries), k)
         if self._scan_pays(allowed, setting.candidates(k)):
             return merge([self._exact(queries, wanted, allowed)], k)
-        row_ids = np.full((len(queries), k), -1, np.int64)
-        scores = np.full((len(queries), k), -np.inf, np.float32)
-        short = [
-            i
-            for i, candidates in enumerate(self._led_to(queries, setting.candidates(k), setting.effort, allowed))
-            if not self._rerank(queries[i], candidates, row_ids[i, :wanted], scores[i, :wanted])
-        ]
-        if short:
-            exact = self._exact(queries[short], wanted, allowed)
-            row_ids[short, :wanted] = exact.row_ids
-            scores[short, :wanted] = exact.scores
-        return Neighbors(row_ids, scores)
+        # From here on wanted is k: where k were all that may be found, they have been compared.
+        found = self._ranked(queries, self._led_to(queries, k, setting.candidates(k), setting.effort, allowed), k)
+        if found.row_ids[:, -1].min() < 0:
+            short = np.flatnonzero(found.row_ids[:, -1] < 0)
+            exact = self._exact(queries[short], k, allowed)
+            found.row_ids[short] = exact.row_ids
+            found.scores[short] = exact.scores
+        return found
 
     def search_exactly(self, queries: Matrix, k: int) -> Neighbors:
         """The k rows with the largest inner product, found by comparing all of them; raises what ``search`` does."""
@@ -169,56 +178,73 @@ class ApproximateIndex:
 
     def candidates(self, queries: Matrix, setting: Setting) -> RowIds:
         """``(n_queries, setting.rerank)`` rows that a search would score anew, by falling approximate score."""
-        return self._nearest(queries, setting.rerank, setting.effort)
+        parameters = search_parameters(self.structure, min(setting.effort, self.max_effort))
+        row_ids: RowIds = self.structure.search(queries, setting.rerank, params=parameters)[1]
+        return row_ids
 
     def _check(self, queries: Matrix) -> None:
         """What ``check_vectors`` does, quicker where nothing is wrong."""
-        if queries.ndim != 2 or queries.dtype != np.float32 or not np.abs(queries).max(initial=0) < _HARMLESS:
+        if queries.ndim != 2 or queries.dtype != np.float32 or not np.vdot(queries, queries) < _HARMLESS:
             check_vectors(queries, "queries")
         if queries.shape[1] != self.dim:
             raise InvalidVectors(
                 f"queries are {queries.shape[1]} wide and the indexed vectors {self.dim}; encode both with one encoder"
             )
 
-    def _rerank(self, query: Matrix, candidates: RowIds, row_ids: RowIds, scores: Scores) -> bool:
-        """Fill in the best candidates by the scores of their rows; False where there are too few."""
-        if len(candidates) < len(row_ids):
-            return False
-        rows = widened(self.rows.take(candidates, axis=0))
-        products = (rows.astype(np.float64) @ query.astype(np.float64)).astype(np.float32)
-        order = np.lexsort((candidates, -products))[: len(row_ids)]
-        row_ids[:] = candidates[order]
-        scores[:] = products[order]
-        return True
+    def _ranked(self, queries: Matrix, row_ids: RowIds, k: int) -> Neighbors:
+        """The k best of each query's ``(n_queries, k or more)`` rows, -1 for none, by scores rounded from float64."""
+        step = max(1, _CELLS // (row_ids.shape[1] * self.dim))
+        if len(queries) > step:
+            parts = [slice(start, start + step) for start in range(0, len(queries), step)]
+            ranked = [self._ranked(queries[part], row_ids[part], k) for part in parts]
+            return Neighbors(
+                np.concatenate([part.row_ids for part in ranked]), np.concatenate([part.scores for part in ranked])
+            )
+        scores = self._scored(queries, row_ids)
+        best = np.lexsort((row_ids, -scores))[:, :k]
+        best += np.arange(0, row_ids.size, row_ids.shape[1])[:, np.newaxis]
+        return Neighbors(row_ids.take(best), scores.take(best))
+
+    def _scored(self, queries: Matrix, row_ids: RowIds) -> Scores:
+        """``(n_queries, m)`` inner products of each query with its own rows; -inf for none."""
+        rows = widened(self.rows.take(row_ids.reshape(-1), axis=0)).astype(np.float64)
+        products = rows.reshape(*row_ids.shape, self.dim) @ queries.astype(np.float64)[:, :, np.newaxis]
+        scores: Scores = products[:, :, 0].astype(np.float32)
+        scores[row_ids < 0] = -np.inf
+        return scores
 
     def _scan_pays(self, allowed: Allowed, candidates: int) -> bool:
         """Whether comparing all rows that may be found costs less than being led to them, or finds more."""
         return self.structure is None or len(allowed) <= max(_SCAN_ROWS, _SCAN_CANDIDATES * candidates)
 
-    def _led_to(self, queries: Matrix, count: int, effort: int, allowed: Allowed) -> list[RowIds]:
-        """For each query about ``count`` row ids near it that may be found, or fewer, in no order that counts."""
-        few = list(range(len(queries)))
-        led_to: list[RowIds] = [np.empty(0, np.int64)] * len(queries)
+    def _led_to(self, queries: Matrix, k: int, candidates: int, effort: int, allowed: Allowed) -> RowIds:
+        """``(n_queries, a few more than k)`` of the best row ids that may be found; -1 where there were no more."""
+        width = min(k + _MARGIN, candidates)
+        if allowed.is_all:
+            return self._best(queries, width, candidates, effort)
+        best = np.full((len(queries), width), -1, np.int64)
+        few = np.arange(len(queries))
         if allowed.share >= _OVERFETCH_SHARE:
-            fetched = count if allowed.is_all else min(len(self), int(_SPARE * count / allowed.share))
-            led_to = [allowed.keep(row_ids) for row_ids in self._nearest(queries, fetched, effort)]
-            if allowed.is_all:
-                return led_to
+            wider, fetched = (min(len(self), int(_SPARE * count / allowed.share)) for count in (width, candidates))
+            row_ids = self._best(queries, wider, fetched, effort)
+            row_ids[~allowed.holds(row_ids)] = -1
+            best = row_ids[np.arange(len(queries))[:, np.newaxis], np.argsort(row_ids < 0, kind="stable")[:, :width]]
             # Where the rows near a query are not those of the filter, most of what was fetched fell away.
-            few = [i for i in few if len(led_to[i]) < count // 2]
-        if few:
+            few = np.flatnonzero(best[:, k - 1] < 0)
+        if len(few):
             farther = int(np.ceil(effort / allowed.share**_FARTHER))
-            for i, row_ids in zip(few, self._nearest(queries[few], count, farther, allowed.selector()), strict=True):
-                led_to[i] = allowed.keep(row_ids)
-        return led_to
+            best[few] = self._best(queries[few], width, candidates, farther, allowed.selector())
+        return best
 
-    def _nearest(self, queries: Matrix, count: int, effort: int, selector: Any = None) -> RowIds:
-        """``(n_queries, count)`` row ids by falling approximate score; -1 where a list or graph gave no more."""
+    def _best(self, queries: Matrix, width: int, candidates: int, effort: int, selector: Any = None) -> RowIds:
+        """``(n_queries, width)`` row ids by falling score as float32 has it; -1 where there were fewer."""
         effort = min(effort, self.max_effort)
         parameters = (
-            self._parameters(effort) if selector is None else search_parameters(self.structure, effort, selector)
+            self._parameters(effort, candidates, width)
+            if selector is None
+            else reranking_parameters(self.structure, effort, candidates, width, selector)
         )
-        row_ids: RowIds = self.structure.search(queries, count, params=parameters)[1]
+        row_ids: RowIds = self._reranking.search(queries, width, params=parameters)[1]
         return row_ids
 
     def _exact(self, queries: Matrix, k: int, allowed: Allowed) -> Neighbors:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from mmsearch_indexes.errors import InvalidRecipe
 from mmsearch_indexes.flat import load_faiss
+from mmsearch_indexes.halves import StoredRows
 from mmsearch_indexes.neighbors import Matrix
 from mmsearch_indexes.recipe import IndexRecipe
 
@@ -52,6 +55,31 @@ def search_parameters(structure: Any, effort: int, selector: Any = None) -> Any:
     if isinstance(structure, faiss.IndexPreTransform):
         return faiss.SearchParametersPreTransform(index_params=parameters)
     return parameters
+
+
+def reranking(structure: Any, rows: StoredRows) -> Any:
+    """The structure, whose candidates FAISS scores anew from the rows where they lie; nothing is copied.
+
+    FAISS reads the rows' memory, which may be a mapped file: keep it alive as long as what is returned.
+    """
+    faiss = load_faiss()
+    stored = faiss.IndexScalarQuantizer(rows.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    start, size = faiss.swig_ptr(rows.view(np.uint8).reshape(-1)), rows.nbytes
+    # What FAISS itself does with a mapped file; its function for it cannot be called from Python.
+    codes = stored.codes
+    codes.is_owned = False
+    codes.view_data = codes.c_ptr = start
+    codes.view_size = codes.c_size = size
+    stored.ntotal = len(rows)
+    return faiss.IndexRefine(structure, stored)
+
+
+def reranking_parameters(structure: Any, effort: int, candidates: int, k: int, selector: Any = None) -> Any:
+    """What FAISS wants to be told to score so many candidates anew and answer with k of them."""
+    return load_faiss().IndexRefineSearchParameters(
+        k_factor=(candidates + 0.5) / k,  # FAISS multiplies with k and rounds down
+        base_index_params=search_parameters(structure, effort, selector),
+    )
 
 
 def _replace_quantizer(lists: Any, quantizer: Any) -> None:

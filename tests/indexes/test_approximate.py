@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from mmsearch_indexes import (
     Setting,
     merge,
 )
+from mmsearch_indexes.structure import reranking
 
 N, DIM = 6000, 32
 RECIPES = ["Flat", "IVF32,PQ16x4fsr", "IVF32,PQ16x4fs", "RR32,IVF32,RaBitQfs4", "IVF32,SQ8", "HNSW16,SQ8"]
@@ -122,6 +125,33 @@ def test_removed_rows_are_not_found(index: ApproximateIndex, share: float) -> No
     assert_equal(
         index.search(QUERIES, 10, THOROUGH, among=among, without=removed), exact_among(np.intersect1d(among, left))
     )
+
+
+def test_many_queries_are_answered_as_few_are(index: ApproximateIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = Setting(effort=4, rerank=40)
+    among = np.arange(0, N, 2)
+    once = [index.search(QUERIES, 10, setting), index.search(QUERIES, 10, setting, among=among)]
+    monkeypatch.setattr("mmsearch_indexes.approximate._CELLS", 7 * 18 * DIM)
+    assert_equal(index.search(QUERIES, 10, setting), once[0])
+    assert_equal(index.search(QUERIES, 10, setting, among=among), once[1])
+
+
+def test_rows_are_scored_where_they_lie(tmp_path: Path) -> None:
+    import faiss
+
+    ROWS.astype(np.float16).tofile(tmp_path / "rows")
+    mapped = np.memmap(tmp_path / "rows", np.float16, "r", shape=(N, DIM))
+    index = ApproximateIndex.build(mapped, IndexRecipe(factory="IVF32,PQ16x4fsr"))
+    structure = reranking(index.structure, index.rows)
+    stored = faiss.downcast_index(structure.refine_index)
+    assert int(stored.codes.data()) == mapped.ctypes.data
+    assert not stored.codes.is_owned
+
+
+@pytest.mark.parametrize("rows", [np.asfortranarray(ROWS, np.float16), np.repeat(ROWS, 2, axis=0)[::2]])
+def test_rows_in_another_order_of_memory_are_indexed(rows: Matrix) -> None:
+    index = ApproximateIndex.build(rows, IndexRecipe(factory="IVF32,PQ16x4fsr"))
+    assert_equal(index.search(QUERIES, 10, THOROUGH), FlatIndex.build(ROWS).search(QUERIES, 10))
 
 
 def test_removing_the_best_rows_brings_up_the_next(index: ApproximateIndex) -> None:
