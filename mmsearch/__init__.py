@@ -8,6 +8,7 @@
 """
 
 from mmsearch import errors
+from mmsearch.ann import BuildOptions, BuildReport, BuildStep, KeptIndex
 from mmsearch.collection import Collection, Info
 from mmsearch.embedding import IndexReport, JobOptions, Progress
 from mmsearch.encoders import (
@@ -42,6 +43,9 @@ from mmsearch.search import (
 from mmsearch.store import Damage, Modality, RepairReport
 
 __all__ = [
+    "BuildOptions",
+    "BuildReport",
+    "BuildStep",
     "By",
     "Collection",
     "CopyGroup",
@@ -56,6 +60,7 @@ __all__ = [
     "Info",
     "Item",
     "JobOptions",
+    "KeptIndex",
     "KnownEncoder",
     "Limits",
     "MmsearchError",

@@ -11,6 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from mmsearch.ann import (
+    BuildOptions,
+    BuildProgress,
+    BuildReport,
+    KeptIndex,
+    build,
+    kept_indexes,
+    outdated,
+)
 from mmsearch.embedding import IndexReport, JobOptions, Progress, embed
 from mmsearch.encoders import DualEncoder, EmbeddingSpace, load_encoder
 from mmsearch.errors import EncoderMismatch, MediaError, NotFound, QueryError
@@ -40,6 +49,7 @@ from mmsearch.search import (
     tag,
 )
 from mmsearch.store import Damage, Modality, RepairReport, Store, item_schema
+from mmsearch_indexes import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +80,8 @@ class Info:
     """Those beyond mmsearch's own -> their type: what tables brought, what cameras noted, tags."""
     failures_file: Path | None
     """What could not be read in the last run that had failures."""
+    indexes: dict[str, KeptIndex]
+    """Modality -> what its items are searched by; those without one are compared one by one."""
 
 
 class Collection:
@@ -229,7 +241,8 @@ class Collection:
         among = matching_ids(searcher.snapshot, where) if where is not None else None
         embedded = self._query_encoder.embed(queries, searcher, Limits())
         vectors = np.array([query.vector for query in embedded], np.float32).reshape(len(embedded), self.space.dim)
-        return searcher.search_many(vectors, k, wanted[0], among=among)
+        asked_in = [query.asked_in for query in embedded]
+        return searcher.search_many(vectors, k, wanted[0], asked_in=asked_in, among=among)
 
     def explain(self, query: Query | str, key: str) -> Explanation:
         """Take apart the score of one item: what each term, each word and each place of the picture adds.
@@ -276,6 +289,41 @@ class Collection:
         if isinstance(words, str):
             raise TypeError(f"words is the string {words!r}; give a list of words")
         return tag(self._store, self.encoder, words, column=column, most=most, threshold=threshold)
+
+    def build(
+        self,
+        options: BuildOptions | None = None,
+        *,
+        announce: Callable[[Modality, Plan], None] = lambda *_: None,
+        progress: BuildProgress = lambda *_: None,
+    ) -> tuple[BuildReport, ...]:
+        """Build indexes that answer quicker than comparing all items, and take them into use.
+
+        Up to some 100,000 items comparing them all is quick enough, and nothing is built unless a recipe is named.
+        Items that are added later are found at once, and removed ones are not; the more there are of both, the more
+        a rebuild gains.
+
+        Args:
+            options: what they are asked to be; None for what the indexes that are there were asked to be.
+            announce: told what is going to be built for the items of a modality, before anything is.
+            progress: called as it goes on.
+
+        Returns:
+            What became of each modality; ``kept.tuned`` has the recall that was measured.
+
+        Raises:
+            BuildError: it cannot be built as asked.
+            CollectionError: it cannot be written; what was in use serves on.
+        """
+        return build(self._store, self.encoder, options, announce=announce, progress=progress)
+
+    def outdated(self) -> dict[Modality, float]:
+        """Modality -> the share of its items that ``build`` is due for, where that is more than a fifth.
+
+        Items that an index does not know count, and those that it knows and that were removed; without an index all
+        do, where there are enough for one.
+        """
+        return outdated(self._store.snapshot())
 
     def remove(self, keys: Sequence[str]) -> int:
         """Remove items by key, pictures with their captions, tables with their rows; the files stay.
@@ -324,6 +372,7 @@ class Collection:
                 name: str(kind) for name, kind in snapshot.types.items() if name not in item_schema(snapshot.dim).names
             },
             failures_file=manifest.failures.path_in(self.path) if manifest.failures else None,
+            indexes=kept_indexes(snapshot),
         )
 
     def verify(self, progress: Callable[[int], None] | None = None) -> list[Damage]:

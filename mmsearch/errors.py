@@ -10,6 +10,7 @@
     │   └── MassDelete          a run would remove more than it may
     ├── MediaError              one file or table that cannot be read
     ├── QueryError              a query that cannot be answered
+    ├── BuildError              an index that cannot be built as asked
     ├── EncoderError            an encoder that cannot be loaded or run
     └── MissingPackage          an optional package is not installed
 
@@ -94,6 +95,10 @@ class MediaError(MmsearchError):
 
 class QueryError(MmsearchError):
     """A query cannot be answered as it stands."""
+
+
+class BuildError(MmsearchError):
+    """An index cannot be built as it was asked for."""
 
 
 class EncoderError(MmsearchError):

@@ -13,17 +13,27 @@ from mmsearch_indexes.errors import (
 )
 from mmsearch_indexes.flat import FlatIndex
 from mmsearch_indexes.gpu import gpu_count, on_gpu
-from mmsearch_indexes.index_files import load_index, save_index, size_bytes
+from mmsearch_indexes.index_files import (
+    IndexDescription,
+    describe_index,
+    load_index,
+    save_index,
+    size_bytes,
+    store_rows,
+)
 from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, merge, rank
-from mmsearch_indexes.planner import Plan, plan
-from mmsearch_indexes.recipe import IndexRecipe, Setting, Tuned
+from mmsearch_indexes.planner import EXACT_ROWS, Plan, plan
+from mmsearch_indexes.recipe import TUNED_K, IndexRecipe, Setting, Tuned
 from mmsearch_indexes.tuning import tune
 
 __all__ = [
+    "EXACT_ROWS",
+    "TUNED_K",
     "ApproximateIndex",
     "CurvePoint",
     "FaissMissing",
     "FlatIndex",
+    "IndexDescription",
     "IndexRecipe",
     "IndexUnusable",
     "InvalidK",
@@ -39,6 +49,7 @@ __all__ = [
     "Setting",
     "Tuned",
     "VectorIndexError",
+    "describe_index",
     "gpu_count",
     "load_index",
     "measure_curve",
@@ -48,5 +59,6 @@ __all__ = [
     "rank",
     "save_index",
     "size_bytes",
+    "store_rows",
     "tune",
 ]

@@ -10,11 +10,13 @@ reads the files once; the pages then lie in the system's cache, where searches f
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +35,61 @@ _MAX_DIM = 1 << 16
 _MAX_ROWS = 1 << 40
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexDescription:
+    """What a stored index says of itself; nothing but ``meta.json`` was read."""
+
+    recipe: IndexRecipe
+    tuned: Mapping[str, Tuned]
+    n: int
+    dim: int
+    structure_bytes: int
+    """What searching keeps in memory."""
+    rows_bytes: int
+    """What it reads of the disk where it needs it."""
+
+
+def store_rows(folder: Path, batches: Iterable[StoredRows], dim: int) -> StoredRows:
+    """Write rows to a folder as ``save_index`` would, and map them: an index over them is built without a copy.
+
+    Args:
+        folder: of the index to be; made where it is not there.
+        batches: ``(any, dim)`` float16 each.
+        dim: width of a row.
+
+    Returns:
+        ``(n, dim)`` float16, for ``ApproximateIndex.build``; then ``save_index`` to the same folder.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    n = 0
+    with (folder / _ROWS).open("wb") as file:
+        for batch in batches:
+            file.write(np.ascontiguousarray(batch, "<f2").data)
+            n += len(batch)
+    return _map_rows(folder / _ROWS, n, dim)
+
+
 def save_index(index: ApproximateIndex, folder: Path) -> None:
     """Write an index to a folder, which is made where it is not there.
 
-    What lies there already is overwritten file by file: give each index a folder of its own.
+    What lies there already is overwritten file by file: give each index a folder of its own. Rows that ``store_rows``
+    put there stay.
+
+    Raises:
+        OSError: it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _META).unlink(missing_ok=True)
-    with (folder / _ROWS).open("wb") as file:
-        for start in range(0, len(index), CHUNK):
-            file.write(np.ascontiguousarray(index.rows[start : start + CHUNK], "<f2").data)
+    if not _is_mapped(index.rows, folder / _ROWS):
+        store_rows(folder, (index.rows[start : start + CHUNK] for start in range(0, len(index), CHUNK)), index.dim)
     if index.structure is not None:
-        load_faiss().write_index(index.structure, str(folder / _STRUCTURE))
+        try:
+            load_faiss().write_index(index.structure, str(folder / _STRUCTURE))
+        except RuntimeError as err:  # FAISS says "No space left on device" somewhere in a long text
+            raise OSError(errno.EIO, f"FAISS cannot write it ({str(err).splitlines()[-1]})") from err
     else:
         (folder / _STRUCTURE).unlink(missing_ok=True)
     meta = {
@@ -86,6 +131,26 @@ def load_index(folder: Path) -> ApproximateIndex:
     return ApproximateIndex(rows, structure, recipe, tuned)
 
 
+def describe_index(folder: Path) -> IndexDescription:
+    """What an index says of itself, without a look at its rows or structure.
+
+    Raises:
+        IndexUnusable: it does not say.
+    """
+    meta = _read_meta(folder)
+    try:
+        return IndexDescription(
+            recipe=IndexRecipe.from_json(meta["recipe"]),
+            tuned={str(kind): Tuned.from_json(values) for kind, values in meta["tuned"].items()},
+            n=int(meta["n"]),
+            dim=int(meta["dim"]),
+            structure_bytes=(folder / _STRUCTURE).stat().st_size if _STRUCTURE in meta["sha256"] else 0,
+            rows_bytes=(folder / _ROWS).stat().st_size,
+        )
+    except (InvalidRecipe, KeyError, TypeError, ValueError, AttributeError, OSError) as err:
+        raise IndexUnusable(f"{folder / _META} does not describe an index: {err!r}", folder) from err
+
+
 def size_bytes(folder: Path) -> int:
     """Of all files of an index."""
     return sum((folder / name).stat().st_size for name in (_META, *_files(True)) if (folder / name).exists())
@@ -116,6 +181,11 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as err:
         raise IndexUnusable(f"{path} cannot be read ({err.strerror})", path.parent) from err
+
+
+def _is_mapped(rows: StoredRows, path: Path) -> bool:
+    base: Any = rows.base
+    return isinstance(base, np.memmap) and base.filename is not None and Path(base.filename) == path.absolute()
 
 
 def _map_rows(path: Path, n: int, dim: int) -> StoredRows:

@@ -14,6 +14,7 @@ as resident.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from mmsearch_indexes.errors import OverBudget
@@ -39,7 +40,9 @@ class Plan:
     build_seconds: float
 
 
-def plan(n: int, dim: int, *, memory_bytes: int | None = None, recall: float = 0.95) -> Plan:
+def plan(
+    n: int, dim: int, *, memory_bytes: int | None = None, recall: float = 0.95, factory: str | None = None
+) -> Plan:
     """Pick a recipe.
 
     Args:
@@ -47,11 +50,13 @@ def plan(n: int, dim: int, *, memory_bytes: int | None = None, recall: float = 0
         dim: their width.
         memory_bytes: what the index may keep in memory; None for no limit.
         recall: ann_recall@10 that will be promised; 1 asks for all rows to be compared.
+        factory: to be taken in place of what would be picked; see ``IndexRecipe``.
 
     Raises:
         OverBudget: nothing fits; it says the smallest budget that would do.
+        InvalidRecipe: a factory that is not known.
     """
-    rungs = _ladder(n, dim, recall)
+    rungs = [_as_asked(n, dim, factory)] if factory else _ladder(n, dim, recall)
     for rung in rungs:
         if memory_bytes is None or rung.resident_bytes <= memory_bytes:
             return rung
@@ -98,8 +103,26 @@ def _ladder(n: int, dim: int, recall: float) -> list[Plan]:
     return [exact, quick, small] if n <= EXACT_ROWS or recall >= 0.999 else [quick, small]
 
 
+def _as_asked(n: int, dim: int, factory: str) -> Plan:
+    nlist = IndexRecipe(factory=factory).fitted(n).nlist
+    return _listed(n, dim, factory, nlist, _bytes_a_row(factory, dim), "the recipe that was asked for")
+
+
+def _bytes_a_row(factory: str, dim: int) -> float:
+    """Of FAISS's structure: codes, and 8 bytes of row id in a list, or two links of 4 for each of M in a graph."""
+    codes = factory.rpartition(",")[2]
+    if match := re.fullmatch(r"PQ(\d+)x4fsr?\S*", codes):
+        size = int(match[1]) / 2
+    elif match := re.fullmatch(r"RaBitQfs(\d?)", codes):
+        size = dim * int(match[1] or 1) / 8 + 8
+    else:
+        size = dim * {"SQ8": 1, "SQfp16": 2}.get(codes, 4)
+    graph = re.match(r"HNSW(\d+)", factory)
+    return size + (8 * int(graph[1]) + 16 if graph else 8)
+
+
 def _listed(n: int, dim: int, factory: str, nlist: int, bytes_a_row: float, why: str) -> Plan:
-    recipe = IndexRecipe(factory=factory, train_rows=_ROWS_PER_LIST_TRAINED * nlist)
+    recipe = IndexRecipe(factory=factory, train_rows=_ROWS_PER_LIST_TRAINED * max(nlist, 256))
     rotation = 4 * dim * dim if factory.startswith("RR") else 0
     resident = int(n * bytes_a_row) + 4 * nlist * dim + rotation
     trained = min(n, recipe.train_rows)

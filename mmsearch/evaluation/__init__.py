@@ -10,12 +10,15 @@ from mmsearch.evaluation.metrics import (
     ndcg_at_k,
     recall_at_k,
 )
+from mmsearch.evaluation.plot import PlotLine, PlotPoint, recall_plot
 from mmsearch.evaluation.qrels import Qrels
 from mmsearch.evaluation.ranks import RelevantRanks, ranks_in_embeddings, ranks_in_run
 from mmsearch.evaluation.report import DirectionReport, Report
 
 __all__ = [
     "DirectionReport",
+    "PlotLine",
+    "PlotPoint",
     "Qrels",
     "RelevantRanks",
     "Report",
@@ -31,4 +34,5 @@ __all__ = [
     "ranks_in_embeddings",
     "ranks_in_run",
     "recall_at_k",
+    "recall_plot",
 ]

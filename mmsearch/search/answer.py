@@ -136,7 +136,10 @@ class Answer:
         return found.take(~(found.relevances < least)), is_all or depth >= self._total
 
     def _by_vector(self, depth: int, modality: Modality) -> tuple[Ids, Scores]:
-        near = self._searcher.search_many(self._vector[np.newaxis], depth, modality, among=self._among)
+        assert self._embedded is not None
+        near = self._searcher.search_many(
+            self._vector[np.newaxis], depth, modality, asked_in=[self._embedded.asked_in], among=self._among
+        )
         there = near.ids[0] >= 0
         return near.ids[0][there], near.scores[0][there]
 

@@ -64,6 +64,11 @@ class EmbeddedQuery:
     """What a person should know before trusting the answer."""
 
     @property
+    def asked_in(self) -> Modality:
+        """Text where any term is one: of the two kinds, texts find their neighbours less easily."""
+        return Modality.TEXT if Modality.TEXT in self.modalities else Modality.IMAGE
+
+    @property
     def total(self) -> npt.NDArray[np.float64]:
         """``(dim,)`` the weighted sum, whose direction ``vector`` has."""
         return self.weights @ self.centred

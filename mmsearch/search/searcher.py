@@ -1,4 +1,4 @@
-"""Exact search over one snapshot of a collection."""
+"""Search by vectors over one snapshot of a collection, and what stands behind its ids."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mmsearch.ann import ItemIndex
 from mmsearch.arrays import Embeddings, Ids, Scores
-from mmsearch.errors import MissingPackage, QueryError
+from mmsearch.errors import QueryError
 from mmsearch.media import path_of
 from mmsearch.search.hits import Hit
 from mmsearch.search.lexical import LexicalIndex
 from mmsearch.store import Modality, Snapshot
-from mmsearch_indexes import FaissMissing, FlatIndex, VectorIndexError
 
 _SAMPLE = 2048
 _COLUMNS = ("id", "key", "source", "modality", "text")
@@ -35,35 +35,38 @@ class Neighbors:
 
 
 class Searcher:
-    """Answers queries over a snapshot; the index of a modality is built when first asked for."""
+    """Answers queries over a snapshot; the index of a modality is opened when first asked for."""
 
     def __init__(self, snapshot: Snapshot, *, home: Path) -> None:
         self.snapshot = snapshot
         self._home = home
         self._ids: dict[Modality, Ids] = {}
         self._samples: dict[Modality, Embeddings] = {}
-        self._indexes: dict[Modality, tuple[Ids, FlatIndex]] = {}
+        self._indexes: dict[Modality, ItemIndex] = {}
 
-    def search_many(self, queries: Embeddings, k: int, modality: Modality, *, among: Ids | None = None) -> Neighbors:
-        """The k nearest items of one modality for each query.
+    def search_many(
+        self, queries: Embeddings, k: int, modality: Modality, *, asked_in: Sequence[Modality], among: Ids | None = None
+    ) -> Neighbors:
+        """The k nearest items of one modality for each query, or about those where it has an index.
 
         Args:
             queries: ``(n, dim)`` float32, unit rows.
             k: how many to return; 1 or more.
             modality: which items may be returned.
-            among: ``(n,)`` ids; only these may be returned. All of them are compared: none that fits is missed.
+            asked_in: what each query is.
+            among: ``(n,)`` ids; only these may be returned, and never fewer than k if k of them are there.
 
         Raises:
             QueryError: k is below 1, or a query does not fit the collection.
             MissingPackage: faiss is not installed.
         """
-        ids, index = self._index(modality)
-        rows = None if among is None else np.flatnonzero(np.isin(ids, among))
-        try:
-            found = index.search(queries, k, among=rows).renamed(ids)
-        except VectorIndexError as err:
-            raise QueryError(str(err)) from err
-        return Neighbors(found.row_ids, found.scores)
+        index = self._index(modality)
+        kinds = np.array(asked_in)
+        found = Neighbors(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
+        for kind in np.unique(kinds):  # of a batch too, each query is searched for as it would be alone
+            rows = kinds == kind
+            found.ids[rows], found.scores[rows] = index.search(queries[rows], k, asked_in=Modality(kind), among=among)
+        return found
 
     @property
     def default_modality(self) -> Modality:
@@ -89,17 +92,17 @@ class Searcher:
             if not left.any():
                 break
             here = self.holds(ids, modality)
-            known, index = self._index(modality)
-            vectors[here] = index.vectors(np.searchsorted(known, ids[here]))
+            vectors[here] = self._index(modality).vectors(ids[here])
             left &= ~here
         return vectors
 
     def sample(self, modality: Modality) -> Embeddings:
         """``(m, dim)`` float32 vectors of up to 2,048 random items of one modality, the same ones each time."""
         if modality not in self._samples:
-            known, index = self._index(modality)
-            rows = np.arange(len(known))
-            few = rows if len(rows) <= _SAMPLE else np.random.default_rng(0).choice(rows, _SAMPLE, replace=False)
+            index = self._index(modality)
+            few = index.ids
+            if len(few) > _SAMPLE:
+                few = np.random.default_rng(0).choice(few, _SAMPLE, replace=False)
             self._samples[modality] = index.vectors(few)
         return self._samples[modality]
 
@@ -142,23 +145,18 @@ class Searcher:
     @cached_property
     def mean_image(self) -> Embeddings:
         """``(dim,)`` float32 mean of all pictures' vectors; zeros when there are none."""
-        _, index = self._index(Modality.IMAGE)
-        return index.mean()
+        return self._index(Modality.IMAGE).mean()
 
     def _ids_of(self, modality: Modality) -> Ids:
         if modality in self._indexes:
-            return self._indexes[modality][0]
+            return self._indexes[modality].ids
         if modality not in self._ids:
             self._ids[modality] = self.snapshot.table(["id"], modality=modality)["id"].to_numpy()
         return self._ids[modality]
 
-    def _index(self, modality: Modality) -> tuple[Ids, FlatIndex]:
+    def _index(self, modality: Modality) -> ItemIndex:
         if modality not in self._indexes:
-            ids, stored = self.snapshot.embeddings(modality)
-            try:
-                self._indexes[modality] = (ids, FlatIndex.build(stored.astype(np.float32)))
-            except FaissMissing as err:
-                raise MissingPackage("faiss", "cpu") from err
+            self._indexes[modality] = ItemIndex.open(self.snapshot, modality)
         return self._indexes[modality]
 
 

@@ -1,6 +1,6 @@
 """The collection's folder on disk: shards, manifests, commits, tombstones, locks. Knows no encoder."""
 
-from mmsearch.store.manifest import FileEntry, Manifest, ShardEntry, TombstoneEntry
+from mmsearch.store.manifest import FileEntry, IndexEntry, Manifest, ShardEntry, TombstoneEntry
 from mmsearch.store.repair import RepairReport
 from mmsearch.store.schema import EXIF_SCHEMA, FAILURE_SCHEMA, Modality, embedding_column, item_schema
 from mmsearch.store.snapshot import Snapshot
@@ -12,6 +12,7 @@ __all__ = [
     "FAILURE_SCHEMA",
     "Damage",
     "FileEntry",
+    "IndexEntry",
     "Manifest",
     "Modality",
     "RepairReport",

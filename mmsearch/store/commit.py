@@ -1,4 +1,4 @@
-"""What the next manifest says: shards added, ids removed, and no key live twice."""
+"""What the next manifest says: shards added, ids removed, indexes in use, and no key live twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmsearch.arrays import Ids
 from mmsearch.errors import CollectionError
 from mmsearch.store.durable import publish_file
 from mmsearch.store.log import Head
-from mmsearch.store.manifest import FileEntry, Manifest, ShardEntry, TombstoneEntry
+from mmsearch.store.manifest import FileEntry, IndexEntry, Manifest, ShardEntry, TombstoneEntry
 from mmsearch.store.schema import int_column
 from mmsearch.store.shards import encode_parquet
 from mmsearch.store.snapshot import Snapshot
@@ -35,6 +35,7 @@ def plan(
     remove: Sequence[int],
     swap: Mapping[str, ShardEntry],
     failures: FileEntry | None,
+    index: Mapping[str, IndexEntry | None],
 ) -> Manifest | None:
     """The manifest that follows ``head``, or None when it would say the same.
 
@@ -61,7 +62,8 @@ def plan(
     doomed = np.union1d(np.asarray(remove, np.int64), doubled_keys(both, add, remove))
     gone = both.find(doomed, ["id", "modality"])
     failures = failures or old.failures
-    if not add and not swap and not gone.num_rows and failures == old.failures:
+    indexes = {modality: entry for modality, entry in {**old.index, **index}.items() if entry}
+    if not add and not swap and not gone.num_rows and (failures, indexes) == (old.failures, old.index):
         return None
     return replace(
         old,
@@ -69,6 +71,7 @@ def plan(
         shards=shards,
         tombstones=_bury(folder, both, gone),
         failures=failures,
+        index=indexes,
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -53,12 +54,12 @@ def _take(handle: int, collection: Path) -> None:
 
 
 def clear_temporary(collection: Path, now: datetime) -> list[Path]:
-    """Remove files of ``tmp`` that are older than a day; returns their paths."""
+    """Remove what lies in ``tmp`` and is older than a day; returns the paths."""
     removed = []
     with contextlib.suppress(FileNotFoundError):
         for path in sorted((collection / "tmp").iterdir()):
             with contextlib.suppress(OSError):  # another writer cleared it first
                 if now.timestamp() - path.stat().st_mtime > STALE.total_seconds():
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
                     removed.append(path)
     return removed

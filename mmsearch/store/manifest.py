@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from mmsearch.store.sealed import seal
 
 _NAME = re.compile(r"[0-9a-f-]+\.parquet")
+_FOLDER_NAME = re.compile(r"[0-9a-f-]{36}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,37 @@ class ShardEntry(FileEntry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """A derived index over the items of one modality: a folder of files, which may be missing at any time."""
+
+    folder: ClassVar[str] = "indexes"
+
+    name: str
+    """Of its folder inside ``indexes``: a uuid."""
+    rows: int
+    """Items that it was built over."""
+    size_bytes: int
+    """Of all its files."""
+    files: Mapping[str, str]
+    """Name -> hexadecimal sha256."""
+    options: Mapping[str, Any]
+    """What was asked for when it was built; what builds it anew asks for the same."""
+
+    def __post_init__(self) -> None:
+        if not _FOLDER_NAME.fullmatch(self.name) or any(Path(name).name != name for name in self.files):
+            raise ValueError(f"{self.name!r} with {sorted(self.files)} is not an index of a collection")
+
+    def path_in(self, collection: Path) -> Path:
+        """Where its folder lies."""
+        return collection / self.folder / self.name
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of ``asdict``; names this version does not know are ignored."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One commit. The newest valid one is the collection."""
 
@@ -88,7 +120,8 @@ class Manifest:
     tombstones: tuple[TombstoneEntry, ...]
     failures: FileEntry | None
     """What the latest run could not read."""
-    index: dict[str, Any] | None = None
+    index: Mapping[str, IndexEntry] = field(default_factory=dict)
+    """Modality -> the index in use; those without one are compared item by item."""
     sha256: str = ""
     """Its own checksum; empty for what is not published."""
 
@@ -135,7 +168,7 @@ class Manifest:
         plain = {
             field.name: values[field.name]
             for field in fields(cls)
-            if field.name not in ("shards", "tombstones", "failures", "sha256")
+            if field.name not in ("shards", "tombstones", "failures", "index", "sha256")
         }
         failures = values["failures"]
         return cls(
@@ -143,5 +176,6 @@ class Manifest:
             shards=tuple(map(ShardEntry.from_json, values["shards"])),
             tombstones=tuple(map(TombstoneEntry.from_json, values["tombstones"])),
             failures=None if failures is None else FileEntry.from_json(failures),
+            index={modality: IndexEntry.from_json(entry) for modality, entry in (values["index"] or {}).items()},
             sha256=sha256,
         )

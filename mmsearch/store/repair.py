@@ -101,6 +101,7 @@ def _without(store: Writer, manifest: Manifest, bad: Container[str]) -> Manifest
         shards=tuple(shard for shard in manifest.shards if shard.name not in bad),
         tombstones=tuple(entry for entry in manifest.tombstones if entry.name not in bad),
         failures=None if failures is None or failures.name in bad else failures,
+        index={modality: entry for modality, entry in manifest.index.items() if entry.name not in bad},
     )
     view = Snapshot(store.path, rest, store.space.dim)
     dead = np.union1d(view.dead, _older_twins(view))

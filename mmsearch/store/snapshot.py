@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -47,9 +48,9 @@ class Snapshot:
         return self.manifest.counts()
 
     def same_items(self, other: Snapshot) -> bool:
-        """Whether both show the same items: the commits between them, if any, changed none."""
+        """Whether both show the same items by the same indexes: the commits between them, if any, changed none."""
         mine, others = self.manifest, other.manifest
-        return (mine.shards, mine.tombstones) == (others.shards, others.tombstones)
+        return (mine.shards, mine.tombstones, mine.index) == (others.shards, others.tombstones, others.index)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -129,6 +130,22 @@ class Snapshot:
                 list(pool.map(fill, shards, starts[:-1].tolist()))
         return _in_order(ids, embeddings)
 
+    def embedding_batches(self, modality: str) -> Iterator[tuple[Ids, StoredEmbeddings]]:
+        """What ``embeddings`` returns, in parts that follow each other in id order: a shard at a time, as a rule."""
+        together: list[ShardEntry] = []
+        for shard in self.manifest.shards:  # by ascending id_min
+            # Writers that raced can have shards whose ids lie between each other's.
+            if together and shard.id_min > max(before.id_max for before in together):
+                yield self._only(together).embeddings(modality)
+                together = []
+            together.append(shard)
+        yield self._only(together).embeddings(modality)
+
+    def vectors(self, ids: Ids) -> StoredEmbeddings:
+        """``(n, dim)`` float16 embeddings of live items, in the order asked for; raises what ``rows`` does."""
+        found: StoredEmbeddings = embedding_matrix(self.rows(ids, ["embedding"])["embedding"], self.dim)
+        return found
+
     def rows(self, ids: Sequence[int] | Ids, columns: Sequence[str]) -> pa.Table:
         """Some items, in the order asked for; opens only the row groups they lie in.
 
@@ -173,6 +190,12 @@ class Snapshot:
         alive = self._alive(part, shard, None)
         pairs = zip(part["id"].to_pylist(), part["key"].to_pylist(), strict=True)
         return list(pairs if alive is None else compress(pairs, alive))
+
+    def _only(self, shards: Sequence[ShardEntry]) -> Snapshot:
+        """The same view of some of its shards."""
+        part = Snapshot(self.folder, replace(self.manifest, shards=tuple(shards)), self.dim)
+        part._footers = self._footers
+        return part
 
     @contextmanager
     def _open(self, shard: ShardEntry) -> Iterator[pq.ParquetFile]:

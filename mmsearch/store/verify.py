@@ -27,7 +27,7 @@ def verify(path: Path, progress: Callable[[int], None] | None = None) -> list[Da
 
     Args:
         path: the collection; it need not be whole enough to be opened.
-        progress: called after each shard, tombstone and failures file with its number of bytes.
+        progress: called after each shard, tombstone and failures file, and each index, with its number of bytes.
 
     Returns:
         One entry for each damaged or missing file; none for a collection that is as it was written.
@@ -85,7 +85,7 @@ def _lost_manifests(path: Path, log: ManifestLog) -> Iterator[Damage]:
 def check_files(
     collection: Path, manifest: Manifest, progress: Callable[[int], None] | None = None
 ) -> dict[str, Damage]:
-    """Name -> damage, for each file of ``manifest`` that is not what was written."""
+    """Name -> damage, for each file and each index of ``manifest`` that is not what was written."""
     bad = {}
     for entry in manifest.files:
         message = _difference(entry.path_in(collection), entry)
@@ -93,7 +93,23 @@ def check_files(
             bad[entry.name] = Damage(entry.path_in(collection), message)
         if progress:
             progress(entry.size_bytes)
+    for index in manifest.index.values():
+        for name, sha256 in index.files.items():
+            path = index.path_in(collection) / name
+            # Anybody may delete an index as a whole, and what is left of it serves nobody.
+            if index.path_in(collection).exists() and not _holds(path, sha256):
+                message = f"{path} is damaged: the index is not used; build it anew with: mmsearch build"
+                bad[index.name] = Damage(path, message)
+        if progress:
+            progress(index.size_bytes)
     return bad
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    try:
+        return file_sha256(path) == sha256
+    except OSError:
+        return False
 
 
 def _difference(path: Path, entry: FileEntry) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,9 +16,10 @@ from mmsearch.errors import Corrupt
 from mmsearch.store.commit import plan
 from mmsearch.store.durable import publish_file
 from mmsearch.store.identity import Identity
+from mmsearch.store.indexes import clear_indexes, write_index
 from mmsearch.store.lock import clear_temporary, locked
 from mmsearch.store.log import MAX_RESERVATION, ManifestLog
-from mmsearch.store.manifest import FileEntry, Manifest, ShardEntry
+from mmsearch.store.manifest import FileEntry, IndexEntry, Manifest, ShardEntry
 from mmsearch.store.schema import check_rows, in_shape
 from mmsearch.store.shards import describe_shard, encode_parquet, encode_shard
 from mmsearch.store.snapshot import Snapshot
@@ -114,6 +116,10 @@ class Writer:
 
         return publish_file(self.path, FileEntry.folder, memoryview(data), describe)
 
+    def write_index(self, fill: Callable[[Path], int], *, options: Mapping[str, Any]) -> IndexEntry:
+        """Put an index on the disk, to be named by a commit; see ``indexes.write_index``."""
+        return write_index(self.path, fill, options)
+
     def commit(
         self,
         base: Snapshot,
@@ -122,6 +128,7 @@ class Writer:
         remove: Sequence[int] = (),
         swap: Mapping[str, ShardEntry] = MappingProxyType({}),
         failures: FileEntry | None = None,
+        index: Mapping[str, IndexEntry | None] = MappingProxyType({}),
     ) -> Snapshot:
         """Acknowledge work: publish the manifest that names it. A lost race is run again on top.
 
@@ -134,6 +141,7 @@ class Writer:
             remove: ids; those that are not live any more are left out.
             swap: name of a shard -> the one, from ``write_shard``, that takes its place with the same items.
             failures: from ``write_failures``; takes the place of those of the run before.
+            index: modality -> from ``write_index``, the index to use from now on; None for none.
 
         Raises:
             SwapLostError: another writer swapped one of the shards first; the collection is as that one left it.
@@ -141,9 +149,13 @@ class Writer:
         """
         while True:
             head = self.log.head(known=base.manifest)
-            manifest = plan(self.path, self.space.dim, head, add=add, remove=remove, swap=swap, failures=failures)
+            manifest = plan(
+                self.path, self.space.dim, head, add=add, remove=remove, swap=swap, failures=failures, index=index
+            )
             if manifest is None:
                 return Snapshot(self.path, head.manifest, self.space.dim)
             manifest = replace(manifest, created=self.clock().isoformat())
             if published := self.log.publish(head, manifest):
+                if index:
+                    clear_indexes(self.path, before=head.manifest, now=published, today=self.clock())
                 return Snapshot(self.path, published, self.space.dim)

@@ -34,6 +34,7 @@ def photos(folder: Path) -> mmsearch.Collection:
 def test_public_names_are_those_of_all() -> None:
     public = {name for name in vars(mmsearch) if not name.startswith("_")}
     rooms = {
+        "ann",
         "arrays",
         "collection",
         "embedding",
