@@ -22,6 +22,7 @@ import numpy as np
 from mmsearch_indexes.allowed import Allowed
 from mmsearch_indexes.errors import InvalidVectors
 from mmsearch_indexes.flat import FlatIndex, check_vectors
+from mmsearch_indexes.gpu import assigning_on_gpu
 from mmsearch_indexes.halves import CHUNK, StoredRows, checked_mean, chunks, sample, widened
 from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, check_k, merge
 from mmsearch_indexes.recipe import IndexRecipe, Setting, Tuned
@@ -104,10 +105,11 @@ class ApproximateIndex:
         if not fitted.nlist:
             centre[:] = 0  # moved to their mean, rows differ in length, and a graph leads to the longest
         structure = trained(fitted, sample(stored, fitted.train_rows, fitted.seed) - centre)
-        for chunk in chunks(stored):
-            structure.add(chunk - centre)
-            if progress:
-                progress(len(chunk))
+        with assigning_on_gpu(lists_of(structure)):
+            for chunk in chunks(stored):
+                structure.add(chunk - centre)
+                if progress:
+                    progress(len(chunk))
         visit_by_inner_product(structure)
         return cls(stored, structure, recipe)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mmsearch_indexes.errors import InvalidRecipe
 from mmsearch_indexes.flat import load_faiss
+from mmsearch_indexes.gpu import clustering_on_gpu
 from mmsearch_indexes.halves import StoredRows
 from mmsearch_indexes.neighbors import Matrix
 from mmsearch_indexes.recipe import IndexRecipe
@@ -27,7 +28,8 @@ def trained(recipe: IndexRecipe, sample: Matrix) -> Any:
         if not recipe.spherical and isinstance(faiss.downcast_index(lists.quantizer), faiss.IndexFlat):
             lists.cp.spherical = False
             _replace_quantizer(lists, faiss.IndexFlatL2(lists.d))
-    structure.train(sample)
+    with clustering_on_gpu(lists):
+        structure.train(sample)
     return structure
 
 

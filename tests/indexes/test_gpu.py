@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import faiss
 import numpy as np
 import pytest
 
-from mmsearch_indexes import FlatIndex, Matrix, Neighbors, RowIds, Scores, gpu
+from mmsearch_indexes import ApproximateIndex, FlatIndex, IndexRecipe, Matrix, Neighbors, RowIds, Scores, gpu
 
 DIM = 32
 FACTORIES = ("IVF16,PQ16x4fsr", "IVF16,SQ8", "RR32,IVF16,RaBitQfs", "IVF16_HNSW8,PQ16x4fsr")
@@ -185,6 +185,18 @@ def test_lists_trained_and_filled_with_it_are_those_of_the_cpu(pretend: Callable
             structure.add(part)
     assert int(lists.quantizer.this) == quantizer
     np.testing.assert_array_equal(faiss.serialize_index(structure), faiss.serialize_index(expected))
+
+
+@pytest.mark.parametrize("spherical", [False, True], ids=["means", "spherical"])
+def test_an_index_is_built_the_same(pretend: Callable[[Any], None], spherical: bool) -> None:
+    recipe, progress = IndexRecipe(factory="IVF16,PQ16x4fsr", spherical=spherical), Mock()
+    expected = ApproximateIndex.build(unit_rows(2000), recipe)
+    pretend(None)
+    with patch.object(gpu, "_new_flat", wraps=gpu._new_flat) as new_flat:
+        built = ApproximateIndex.build(unit_rows(2000), recipe, progress=progress)
+    assert new_flat.call_count == 2  # to cluster, and to assign
+    np.testing.assert_array_equal(faiss.serialize_index(built.structure), faiss.serialize_index(expected.structure))
+    progress.assert_called_once_with(2000)
 
 
 def test_lists_are_what_they_were_after_an_error(pretend: Callable[[Any], None]) -> None:
