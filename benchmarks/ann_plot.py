@@ -10,7 +10,6 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -19,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import ROOT
+from mmsearch.evaluation import PlotLine, PlotPoint, recall_plot
+from mmsearch.evaluation.plot import short
 
 RECALLS = (0.90, 0.95, 0.99)
 BATCHES = {"single": "one by one", "batch": "100 at a time"}
@@ -121,7 +122,7 @@ def margins(found: Sequence[Row], batch: str, recall: float) -> tuple[float | No
 
 def table(found: Sequence[Row]) -> str:
     """Markdown."""
-    heads = [f"{how}, {_short(recall)}" for how in BATCHES.values() for recall in RECALLS]
+    heads = [f"{how}, {short(recall)}" for how in BATCHES.values() for recall in RECALLS]
     lines = [
         f"| queries a second at ann_recall@10 | {' | '.join(heads)} | bytes a vector, own + mapped | build, CPU s |",
         "|---|" + "---:|" * (len(heads) + 2),
@@ -139,71 +140,22 @@ def table(found: Sequence[Row]) -> str:
 
 # --- drawing -----------------------------------------------------------------------------------------------------
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _LEGEND = 860, 520, 70, 46, 52, 250
-_COLOURS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#ff7f0e", "#444")
-_OWN_COLOURS = ("#d62728", "#ff7f7f")
-_MISSES = (0.3, 0.1, 0.05, 0.01, 0.001)  # where the axis of recall, logarithmic in what is missed, has its marks
+_LEAST = 0.7  # less recall is not drawn
 
 
-def svg(curves: Mapping[str, Sequence[Point]], title: str) -> str:
-    """Recall to the right, queries a second upwards: the front of each curve; further up and right is better."""
-    fronts = {name: [point for point in front(curve) if point[0] >= 1 - _MISSES[0]] for name, curve in curves.items()}
-    fronts = {name: found for name, found in fronts.items() if found}
-    speeds = [qps for found in fronts.values() for _, qps in found] or [1, 10]
-    low, high = np.log10(min(speeds)) - 0.05, np.log10(max(speeds)) + 0.05
-    right, bottom = _WIDTH - _LEGEND, _HEIGHT - _BOTTOM
-    near, far = np.log(_MISSES[0]), np.log(_MISSES[-1])
-
-    def x(recall: float) -> float:
-        return float(_LEFT + (near - np.log(max(1 - recall, _MISSES[-1]))) / (near - far) * (right - _LEFT))
-
-    def y(qps: float) -> float:
-        return float(bottom - (np.log10(qps) - low) / (high - low) * (bottom - _TOP))
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-        f'font-size="13" role="img"><title>{escape(title)}</title>',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
-        f'<text x="{_LEFT}" y="24" font-size="16">{escape(title)}</text>',
-        _label((_LEFT + right) / 2, _HEIGHT - 12, "ann_recall@10"),
-        f'<text transform="translate(16 {(_TOP + bottom) / 2}) rotate(-90)" text-anchor="middle">queries/s</text>',
+def svg(curves: Mapping[str, Sequence[Point]], title: str, subtitle: str = "") -> str:
+    """The front of each curve."""
+    fronts = {name: [point for point in front(curve) if point[0] >= _LEAST] for name, curve in curves.items()}
+    lines = [
+        PlotLine(
+            name=name,
+            points=tuple(PlotPoint(recall=recall, qps=qps) for recall, qps in found),
+            own=name.startswith(_OURS),
+        )
+        for name, found in fronts.items()
+        if found
     ]
-    for missed in _MISSES:
-        parts.append(_line(x(1 - missed), _TOP, x(1 - missed), bottom))
-        parts.append(_label(x(1 - missed), bottom + 18, _short(1 - missed)))
-    for power in range(int(np.floor(low)), int(np.ceil(high)) + 1):
-        for qps in (10.0**power, 2 * 10.0**power, 5 * 10.0**power):
-            if low <= np.log10(qps) <= high:
-                parts.append(_line(_LEFT, y(qps), right, y(qps)))
-                parts.append(_label(_LEFT - 6, y(qps) + 4, f"{qps:,.0f}", "end"))
-    own = [name for name in fronts if name.startswith(_OURS)]
-    others = [name for name in fronts if name not in own]
-    for place, name in enumerate([*own, *others]):
-        colours = _OWN_COLOURS if name in own else _COLOURS
-        number = (own if name in own else others).index(name)
-        colour, thick = colours[number % len(colours)], 3 if name in own else 1.5
-        dash = ' stroke-dasharray="5 3"' if number >= len(colours) else ""
-        path = " ".join(f"{x(recall):.1f},{y(qps):.1f}" for recall, qps in fronts[name])
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{thick}"{dash}/>')
-        parts += [f'<circle cx="{x(r):.1f}" cy="{y(q):.1f}" r="2.5" fill="{colour}"/>' for r, q in fronts[name]]
-        height = _TOP + 8 + 20 * place
-        parts.append(f'<path d="M{right + 14} {height}h24" stroke="{colour}" stroke-width="{thick}"{dash}/>')
-        parts.append(_label(right + 44, height + 4, name, "start"))
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _line(x0: float, y0: float, x1: float, y1: float) -> str:
-    return f'<path d="M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}" stroke="#ddd"/>'
-
-
-def _label(x: float, y: float, text: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _short(recall: float) -> str:
-    """.90, .95, .999"""
-    text = f"{recall:.3f}".lstrip("0")
-    return text[:-1] if text.endswith("0") else text
+    return recall_plot(lines, title=title, subtitle=subtitle)
 
 
 # --- from the records --------------------------------------------------------------------------------------------
@@ -242,7 +194,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 }
                 target = args.draw / f"ann-{data}-{n}-{kind}-{batch}.svg".replace(" ", "-")
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(svg(curves, f"{title}, {how}, one thread"), encoding="utf-8")
+                target.write_text(
+                    svg(curves, title, f"queries {how}, one thread, {CLOCKS[args.clock]}"), encoding="utf-8"
+                )
                 print(target)
 
 
