@@ -1,5 +1,6 @@
 """How good a ranking is: known pairs, metrics, reports."""
 
+from mmsearch.evaluation.bench import BenchReport, Curve
 from mmsearch.evaluation.evaluate import evaluate_embeddings, evaluate_pairs, evaluate_run
 from mmsearch.evaluation.metrics import (
     ann_recall_at_k,
@@ -16,6 +17,8 @@ from mmsearch.evaluation.ranks import RelevantRanks, ranks_in_embeddings, ranks_
 from mmsearch.evaluation.report import DirectionReport, Report
 
 __all__ = [
+    "BenchReport",
+    "Curve",
     "DirectionReport",
     "PlotLine",
     "PlotPoint",
