@@ -81,8 +81,9 @@ def measure_curve(
 
     Args:
         index: what to measure; its ``tuned`` is not looked at.
-        queries: ``(n_queries, dim)`` float32 of one kind, 1 or more, and none of them an indexed row.
-        exact: ``(n_queries, 10)`` their true neighbours, best first; -1 where the rows are fewer.
+        queries: ``(n_queries, dim)`` float32 of one kind, 1 or more.
+        exact: ``(n_queries, 10)`` their true neighbours, best first, without themselves where they are indexed rows;
+            -1 where the rows are fewer.
         in_use: a setting that is measured in any case.
         seconds: about what it may take, beside a pass over all rows. With less, less effort is looked at, and fewer
             queries are timed.
