@@ -23,7 +23,7 @@ from mmsearch.ann import (
 from mmsearch.embedding import IndexReport, JobOptions, Progress, embed
 from mmsearch.encoders import DualEncoder, EmbeddingSpace, load_encoder
 from mmsearch.errors import EncoderMismatch, MediaError, NotFound, QueryError
-from mmsearch.evaluation import Report, evaluate_pairs
+from mmsearch.evaluation import BenchReport, Report, bench, evaluate_pairs
 from mmsearch.media import Limits, match_keys, read_pairs
 from mmsearch.search import (
     DEFAULT_COLUMN,
@@ -294,6 +294,7 @@ class Collection:
         self,
         options: BuildOptions | None = None,
         *,
+        modalities: Sequence[Modality | str] = tuple(Modality),
         announce: Callable[[Modality, Plan], None] = lambda *_: None,
         progress: BuildProgress = lambda *_: None,
     ) -> tuple[BuildReport, ...]:
@@ -305,6 +306,7 @@ class Collection:
 
         Args:
             options: what they are asked to be; None for what the indexes that are there were asked to be.
+            modalities: whose items.
             announce: told what is going to be built for the items of a modality, before anything is.
             progress: called as it goes on.
 
@@ -315,15 +317,24 @@ class Collection:
             BuildError: it cannot be built as asked.
             CollectionError: it cannot be written; what was in use serves on.
         """
-        return build(self._store, self.encoder, options, announce=announce, progress=progress)
+        return build(self._store, self.encoder, options, modalities=modalities, announce=announce, progress=progress)
 
     def outdated(self) -> dict[Modality, float]:
-        """Modality -> the share of its items that ``build`` is due for, where that is more than a fifth.
+        """Modality -> the share of its items that an index does not know, or knows in vain; 1 without an index.
 
-        Items that an index does not know count, and those that it knows and that were removed; without an index all
-        do, where there are enough for one.
+        Modalities whose items are few enough to be compared are left out. From a fifth on, `mmsearch index` builds.
         """
         return outdated(self._store.snapshot())
+
+    def bench(self, *, progress: Callable[[int], None] = lambda _: None) -> BenchReport:
+        """Measure recall against speed on this collection, for each modality and each kind of query.
+
+        The indexes in use are measured; where all items are compared, one that is built for this in memory.
+
+        Args:
+            progress: told how many measurements more are done; it takes about 20 seconds a kind of query.
+        """
+        return bench(self._store.snapshot(), self.encoder, progress=progress)
 
     def remove(self, keys: Sequence[str]) -> int:
         """Remove items by key, pictures with their captions, tables with their rows; the files stay.

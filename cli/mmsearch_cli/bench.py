@@ -34,14 +34,14 @@ def bench(
 
         opened = mmsearch.open(collection)
         with tqdm(unit="measurement", desc="measuring", disable=None, leave=False) as bar:
-            report = opened.bench(progress=bar.update)  # type: ignore[attr-defined]
+            report = opened.bench(progress=bar.update)
         for curve in report.curves:
             if as_json:
                 print(json.dumps(curve.to_json()))
             else:
                 _print(curve)
         if not report.curves:
-            say("no index to measure: every search compares all rows; `mmsearch build` makes an index")
+            say("nothing to measure: with so few items, comparing all of them takes no time")
             return
         if not as_json:
             print("Single queries, one thread; in brackets: 95 % interval of recall, slowest and quickest round")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsearch_cli.build import build_shown
 from mmsearch_cli.console import errors_to_exit_code, interrupt_on_terminate, progress_bar, say
 
 if TYPE_CHECKING:
@@ -68,7 +69,24 @@ def index(
                 options=options,
                 progress=progress,
             )
-    _summarise(collection, report)
+        _summarise(collection, report)
+        _build_where_due(collection)
+
+
+def _build_where_due(collection: Collection) -> None:
+    from mmsearch.ann import DUE_SHARE, PAYS_SHARE
+    from mmsearch.errors import MmsearchError
+
+    shares = collection.outdated()
+    due = [modality for modality, share in shares.items() if share > DUE_SHARE]
+    for modality, share in shares.items():
+        if PAYS_SHARE < share <= DUE_SHARE:
+            say(f"{share:.0%} of the {modality} items came or went since their index was built: mmsearch build")
+    if due:
+        try:
+            build_shown(collection, None, due)
+        except MmsearchError as err:
+            say(f"all items are in, but no index was built, so each search compares them one by one: {err}")
 
 
 def _summarise(collection: Collection, report: IndexReport) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmsearch_cli.console import HERE, CollectionOption, errors_to_exit_code
+from mmsearch_cli.indexes import lines_about
+
+if TYPE_CHECKING:
+    from mmsearch import Info
 
 
 def info(
@@ -22,11 +26,21 @@ def info(
     with errors_to_exit_code():
         import mmsearch
 
-        facts = asdict(mmsearch.open(collection).info())
+        found = mmsearch.open(collection).info()
+        facts = asdict(found)
         if as_json:
             print(json.dumps(facts, default=str))
         else:
             _print(facts)
+            _print_indexes(found)
+
+
+def _print_indexes(info: Info) -> None:
+    for modality in info.counts:
+        kept = info.indexes.get(modality)
+        lines = lines_about(kept) if kept else ["none: every item is compared"]
+        for line in lines:
+            print(f"index        {modality}: {line}")
 
 
 def _print(facts: dict[str, Any]) -> None:

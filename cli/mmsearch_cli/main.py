@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from mmsearch_cli.bench import bench
+from mmsearch_cli.build import build
 from mmsearch_cli.demo import demo
 from mmsearch_cli.duplicates import duplicates
 from mmsearch_cli.encoders import encoders
@@ -30,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (index, search, explain, tag, duplicates, info, verify, repair, remove, encoders, demo):
+for command in (index, search, build, explain, tag, duplicates, info, bench, verify, repair, remove, encoders, demo):
     app.command()(command)
 app.command("eval")(evaluate)
 

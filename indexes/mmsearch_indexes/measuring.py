@@ -18,13 +18,6 @@ Shares = npt.NDArray[np.float64]
 """The share of its 10 nearest rows that each query found."""
 
 
-def found_shares(found: RowIds, exact: RowIds) -> Shares:
-    """``(n_queries,)`` of each query's true neighbours, how many were found."""
-    hits = (found[:, :, np.newaxis] == exact[:, np.newaxis, :]) & (exact[:, np.newaxis, :] >= 0)
-    shares: Shares = hits.any(axis=1).sum(axis=1) / _at_most(exact)
-    return shares
-
-
 def shares_by_rerank(
     index: ApproximateIndex, queries: Matrix, exact: RowIds, effort: int, reranks: Sequence[int]
 ) -> Shares:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mmsearch_indexes.approximate import ApproximateIndex
 from mmsearch_indexes.errors import InvalidVectors
-from mmsearch_indexes.measuring import Shares, found_shares, interval, one_thread, seconds_each, shares_by_rerank
+from mmsearch_indexes.measuring import Shares, interval, one_thread, seconds_each, shares_by_rerank
 from mmsearch_indexes.neighbors import Matrix, RowIds
 from mmsearch_indexes.recipe import TUNED_K, Setting, Tuned
 
@@ -29,8 +29,8 @@ def tune(index: ApproximateIndex, queries: Matrix, *, recall: float, exact: RowI
 
     Args:
         index: what to tune; its ``tuned`` is not looked at.
-        queries: ``(n_queries, dim)`` float32, 40 or more, of one kind, and none of them an indexed row. A thousand
-            give an interval of about .01.
+        queries: ``(n_queries, dim)`` float32, 40 or more, of one kind. A thousand give an interval of about .01.
+            Where they are indexed rows themselves, give ``exact`` without them.
         recall: what is promised, above 0 and below 1.
         exact: ``(n_queries, 10)`` the true neighbours, best first; found by comparing all rows where it is None.
 
@@ -54,7 +54,8 @@ def tune(index: ApproximateIndex, queries: Matrix, *, recall: float, exact: RowI
     timed = measuring[:_TIMED_QUERIES]
     costs = {setting: _seconds(index, timed, setting) for setting in _keeping(index, choosing, choosing_exact, recall)}
     setting = min(costs, key=lambda setting: costs[setting])
-    shares = found_shares(index.search(measuring, TUNED_K, setting).row_ids, measuring_exact)
+    # By the candidates, as a query may be an indexed row itself, which is no neighbour of its own and takes one place.
+    shares = shares_by_rerank(index, measuring, measuring_exact, setting.effort, [setting.rerank])[0]
     low, high = interval(shares)
     return Tuned(
         effort=setting.effort,

@@ -1,11 +1,23 @@
 """Approximate indexes over a collection's items: built, tuned for each kind of query, and searched."""
 
-from mmsearch.ann.build import BuildOptions, BuildProgress, BuildReport, BuildStep, build, outdated
+from mmsearch.ann.build import (
+    DUE_SHARE,
+    PAYS_SHARE,
+    BuildOptions,
+    BuildProgress,
+    BuildReport,
+    BuildStep,
+    build,
+    outdated,
+)
 from mmsearch.ann.item_index import ItemIndex
-from mmsearch.ann.kept import KeptIndex, kept_indexes
-from mmsearch.ann.queries import TuningQueries, tuning_queries
+from mmsearch.ann.kept import QUERY_KINDS, KeptIndex, kept_indexes, open_index
+from mmsearch.ann.queries import TuningQueries, exact_neighbors, tuning_queries
 
 __all__ = [
+    "DUE_SHARE",
+    "PAYS_SHARE",
+    "QUERY_KINDS",
     "BuildOptions",
     "BuildProgress",
     "BuildReport",
@@ -14,7 +26,9 @@ __all__ = [
     "KeptIndex",
     "TuningQueries",
     "build",
+    "exact_neighbors",
     "kept_indexes",
+    "open_index",
     "outdated",
     "tuning_queries",
 ]

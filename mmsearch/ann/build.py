@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -11,7 +11,7 @@ from time import perf_counter
 
 import numpy as np
 
-from mmsearch.ann.kept import IDS, KINDS, MEAN, KeptIndex, kept_indexes
+from mmsearch.ann.kept import IDS, MEAN, QUERY_KINDS, KeptIndex, kept_indexes
 from mmsearch.ann.queries import exact_neighbors, tuning_queries
 from mmsearch.arrays import Embeddings, Ids, StoredEmbeddings
 from mmsearch.encoders import DualEncoder
@@ -30,8 +30,9 @@ from mmsearch_indexes import (
 )
 
 DEFAULT_RECALL = 0.95
-_DUE_SHARE = 0.2
-"""Of the items: where more of them were added or removed since the index was built, it is to be built anew."""
+PAYS_SHARE, DUE_SHARE = 0.05, 0.2
+"""Of the items: where more of them were added or removed since the index was built, building it anew makes searches
+quicker by far; and where still more were, it should be done without asking."""
 
 
 class BuildStep(StrEnum):
@@ -81,6 +82,7 @@ def build(
     encoder: DualEncoder,
     options: BuildOptions | None,
     *,
+    modalities: Container[str],
     announce: Callable[[Modality, Plan], None],
     progress: BuildProgress,
 ) -> tuple[BuildReport, ...]:
@@ -90,6 +92,7 @@ def build(
         store: of the collection; it may be written to and searched meanwhile.
         encoder: for sentences to tune with, where the collection has no texts.
         options: what the indexes are asked to be; None for what the ones in use were.
+        modalities: whose.
         announce: told what is going to be built, before anything is.
         progress: called as it goes on.
 
@@ -102,6 +105,8 @@ def build(
         snapshot = store.snapshot()
         reports = []
         for name, n in snapshot.counts().items():
+            if name not in modalities:
+                continue
             modality = Modality(name)
             asked = options or _as_before(snapshot, modality)
             memory = asked.memory_bytes and max(1, asked.memory_bytes * n // len(snapshot))
@@ -148,8 +153,8 @@ def _built(
 
         progress(modality, BuildStep.ADDING, 0, n)
         index = ApproximateIndex.build(rows, chosen.recipe, progress=added)
-        for place, kind in enumerate(KINDS):
-            progress(modality, BuildStep.TUNING, place, len(KINDS))
+        for place, kind in enumerate(QUERY_KINDS):
+            progress(modality, BuildStep.TUNING, place, len(QUERY_KINDS))
             queries = tuning_queries(snapshot, encoder, indexed=modality, asked_in=kind)
             if queries:
                 exact = exact_neighbors(index, queries)
@@ -195,14 +200,15 @@ class _Parts:
 
 
 def outdated(snapshot: Snapshot) -> dict[Modality, float]:
-    """Modality -> the share of its items that its index does not know, or knows in vain; where a rebuild is due."""
+    """Modality -> the share of its items that its index does not know, or knows in vain: 0 for a fresh one.
+
+    Without an index that is 1, unless the items are few enough to be compared.
+    """
     kept, shares = kept_indexes(snapshot), {}
     for name, n in snapshot.counts().items():
         entry = snapshot.manifest.index.get(name)
         if n > EXACT_ROWS or entry:
-            share = (kept[name].newer + kept[name].gone) / n if name in kept else 1.0
-            if share > _DUE_SHARE:
-                shares[Modality(name)] = share
+            shares[Modality(name)] = (kept[name].newer + kept[name].gone) / n if name in kept else 1.0
     return shares
 
 

@@ -20,7 +20,7 @@ from mmsearch.store import IndexEntry, Modality, Snapshot
 from mmsearch_indexes import ApproximateIndex, IndexUnusable, Tuned, describe_index, load_index
 
 IDS, MEAN, META = "ids.npy", "mean.npy", "meta.json"
-KINDS = (Modality.TEXT, Modality.IMAGE)
+QUERY_KINDS = (Modality.TEXT, Modality.IMAGE)
 """Of queries; an index is tuned for each that there are queries of."""
 
 

@@ -31,7 +31,7 @@ class TuningQueries:
 
 
 def tuning_queries(
-    snapshot: Snapshot, encoder: DualEncoder, *, indexed: Modality, asked_in: Modality
+    snapshot: Snapshot, encoder: DualEncoder, *, indexed: Modality, asked_in: Modality, seed: int = 0
 ) -> TuningQueries | None:
     """Queries of one kind, drawn at random; None where there are none of this kind.
 
@@ -41,16 +41,17 @@ def tuning_queries(
         indexed: what may be found.
         asked_in: the kind of query. Of the modality that may be found, items are drawn, and each is asked for
             its neighbours.
+        seed: of what is drawn.
     """
     ids = snapshot.table(["id"], modality=asked_in)["id"].to_numpy()
-    chance = np.random.default_rng(0)
+    chance = np.random.default_rng(seed)
     if len(ids) >= _ENOUGH:
         drawn = np.sort(chance.choice(len(ids), min(N_QUERIES, len(ids)), replace=False))
         vectors = snapshot.vectors(ids[drawn]).astype(np.float32)
         return TuningQueries(vectors, drawn if asked_in is indexed else None, f"{asked_in}s of the collection")
     if asked_in is not Modality.TEXT:
         return None
-    return TuningQueries(encoder.encode_texts(everyday_sentences(N_QUERIES)), None, "everyday sentences")
+    return TuningQueries(encoder.encode_texts(everyday_sentences(N_QUERIES, seed=seed)), None, "everyday sentences")
 
 
 def exact_neighbors(index: ApproximateIndex, queries: TuningQueries) -> RowIds:

@@ -1,6 +1,6 @@
 """How good a ranking is: known pairs, metrics, reports."""
 
-from mmsearch.evaluation.bench import BenchReport, Curve
+from mmsearch.evaluation.bench import BenchReport, Curve, bench
 from mmsearch.evaluation.evaluate import evaluate_embeddings, evaluate_pairs, evaluate_run
 from mmsearch.evaluation.metrics import (
     ann_recall_at_k,
@@ -26,6 +26,7 @@ __all__ = [
     "RelevantRanks",
     "Report",
     "ann_recall_at_k",
+    "bench",
     "evaluate_embeddings",
     "evaluate_pairs",
     "evaluate_run",

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mmsearch.ann import QUERY_KINDS, exact_neighbors, open_index, tuning_queries
+from mmsearch.encoders import DualEncoder
 from mmsearch.evaluation.plot import PlotLine, PlotPoint, recall_plot
 from mmsearch.search.html_file import write_html
-from mmsearch_indexes import CurvePoint
+from mmsearch.store import Modality, Snapshot
+from mmsearch_indexes import ApproximateIndex, CurvePoint, IndexUnusable, measure_curve, plan
+
+logger = logging.getLogger(__name__)
+
+_SEED = 1
+"""Other queries than the index was tuned with, where they are drawn."""
+_LEAST_ROWS = 5000
+"""Fewer are compared in a millisecond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +86,71 @@ class BenchReport:
     def write_svg(self, file: str | Path) -> None:
         """Write the drawing; a file that is there is replaced. Raises ``QueryError`` where it cannot be written."""
         write_html(file, self.to_svg())
+
+
+def bench(
+    snapshot: Snapshot, encoder: DualEncoder, *, seconds: float = 20.0, progress: Callable[[int], None]
+) -> BenchReport:
+    """Measure the indexes in use; where all items are compared, one that is built for this in memory.
+
+    Args:
+        snapshot: of the collection.
+        encoder: for sentences, where the collection has too few texts.
+        seconds: about what a kind of query may take, beside finding its true neighbours.
+        progress: told how many measurements more are done.
+
+    Raises:
+        CollectionError: the collection cannot be read.
+        MissingPackage: faiss is not installed.
+    """
+    curves = []
+    for modality in map(Modality, snapshot.counts()):
+        index, recipe = _index_of(snapshot, modality)
+        if index is None:
+            continue
+        for kind in QUERY_KINDS:
+            queries = tuning_queries(snapshot, encoder, indexed=modality, asked_in=kind, seed=_SEED)
+            if queries:
+                tuned = index.tuned.get(kind)
+                measured = measure_curve(
+                    index,
+                    queries.vectors,
+                    exact_neighbors(index, queries),
+                    in_use=tuned.setting if tuned else None,
+                    seconds=seconds,
+                    progress=progress,
+                )
+                curves.append(
+                    Curve(
+                        modality=modality,
+                        queries=kind,
+                        n=len(index),
+                        dim=index.dim,
+                        recipe=recipe,
+                        exact_qps=measured.exact_qps,
+                        points=measured.points,
+                        tuned=measured.in_use,
+                    )
+                )
+    return BenchReport(curves=tuple(curves))
+
+
+def _index_of(snapshot: Snapshot, modality: Modality) -> tuple[ApproximateIndex | None, str]:
+    """What is measured, and what to call it."""
+    entry = snapshot.manifest.index.get(modality)
+    if entry:
+        try:
+            index = open_index(entry, snapshot.folder)[0]
+        except IndexUnusable as err:
+            logger.warning("%s; it is not measured", err)
+            return None, ""
+        return index, index.recipe.factory
+    _, rows = snapshot.embeddings(modality)
+    if len(rows) < _LEAST_ROWS:
+        return None, ""
+    # With less memory than the rows take as float32, comparing them all is not what is planned.
+    recipe = plan(len(rows), snapshot.dim, memory_bytes=2 * rows.size).recipe
+    return ApproximateIndex.build(rows, recipe), f"{recipe.factory}, which is not in use"
 
 
 def _line(curve: Curve) -> PlotLine:
