@@ -1,6 +1,6 @@
 """Approximate indexes over a collection's items: built, tuned for each kind of query, and searched."""
 
-from mmsearch.ann.build import (
+from mmsearch.ann.building import (
     DUE_SHARE,
     PAYS_SHARE,
     BuildOptions,
@@ -13,6 +13,7 @@ from mmsearch.ann.build import (
 from mmsearch.ann.item_index import ItemIndex
 from mmsearch.ann.kept import QUERY_KINDS, KeptIndex, kept_indexes, open_index
 from mmsearch.ann.queries import TuningQueries, exact_neighbors, tuning_queries
+from mmsearch.ann.sentences import everyday_sentences
 
 __all__ = [
     "DUE_SHARE",
@@ -26,6 +27,7 @@ __all__ = [
     "KeptIndex",
     "TuningQueries",
     "build",
+    "everyday_sentences",
     "exact_neighbors",
     "kept_indexes",
     "open_index",

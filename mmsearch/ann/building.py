@@ -61,6 +61,8 @@ class BuildOptions:
     def __post_init__(self) -> None:
         if not 0 < self.recall <= 1:
             raise BuildError(f"recall is {self.recall}; give a number above 0 and up to 1, such as 0.95")
+        if self.recipe is not None and self.recall == 1:
+            raise BuildError("only comparing all items finds all of the nearest; give a recall below 1 with a recipe")
         if self.memory_bytes is not None and self.memory_bytes < 1:
             raise BuildError(f"memory is {self.memory_bytes} bytes; give 1 or more, such as 500MB")
 
