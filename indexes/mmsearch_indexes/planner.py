@@ -2,9 +2,12 @@
 
 The ladder, from the most to the least memory; the first rung that fits is taken:
 
-    Flat                              all rows compared, as float32: up to 100,000 rows, or where the promise is .999
-    IVF{nlist},PQ{dim/2}x4fsr         4 bits for two numbers, reranked from the float16 rows: dim/4 + 8 bytes a row
-    RR{dim},IVF{nlist},RaBitQfs       1 bit for a number after a random rotation: dim/8 + 16 bytes a row
+    Flat
+        all rows compared, as float32: up to 100,000 rows, or where the promise is .999
+    OPQ{dim/2},IVF{nlist},PQ{dim/2}x4fsr
+        4 bits for two numbers after a rotation that pairs a large one with a small one: dim/4 + 8 bytes a row
+    RR{dim},IVF{nlist},RaBitQfs
+        1 bit for a number after a random rotation: dim/8 + 16 bytes a row
 
 From 5 million rows on, lists are found by a graph over their centroids (not measured yet). The float16 rows stay on
 the disk: a query reads those of its candidates, and the system's cache keeps what it has room for, which is not counted
@@ -87,7 +90,7 @@ def _ladder(n: int, dim: int, recall: float) -> list[Plan]:
     quick = _listed(
         n,
         dim,
-        f"{lists},PQ{groups}x4fsr",
+        f"OPQ{groups},{lists},PQ{groups}x4fsr",
         nlist,
         groups / 2 + 8,
         f"{nlist:,} lists of codes of 4 bits: the quickest to keep recall among {n:,} rows",
@@ -123,7 +126,7 @@ def _bytes_a_row(factory: str, dim: int) -> float:
 
 def _listed(n: int, dim: int, factory: str, nlist: int, bytes_a_row: float, why: str) -> Plan:
     recipe = IndexRecipe(factory=factory, train_rows=_ROWS_PER_LIST_TRAINED * max(nlist, 256))
-    rotation = 4 * dim * dim if factory.startswith("RR") else 0
+    rotation = 4 * dim * dim if factory.startswith(("RR", "OPQ")) else 0
     resident = int(n * bytes_a_row) + 4 * nlist * dim + rotation
     trained = min(n, recipe.train_rows)
     products = (_KMEANS_ROUNDS * trained + n) * nlist * dim + n * rotation / 4

@@ -28,6 +28,8 @@ def trained(recipe: IndexRecipe, sample: Matrix) -> Any:
         if not recipe.spherical and isinstance(faiss.downcast_index(lists.quantizer), faiss.IndexFlat):
             lists.cp.spherical = False
             _replace_quantizer(lists, faiss.IndexFlatL2(lists.d))
+    if recipe.factory.startswith("OPQ"):
+        _even_out_groups(faiss.downcast_VectorTransform(structure.chain.at(0)), sample)
     with clustering_on_gpu(lists):
         structure.train(sample)
     return structure
@@ -82,6 +84,24 @@ def reranking_parameters(structure: Any, effort: int, candidates: int, k: int, s
         k_factor=(candidates + 0.5) / k,  # FAISS multiplies with k and rounds down
         base_index_params=search_parameters(structure, effort, selector),
     )
+
+
+def _even_out_groups(rotation: Any, sample: Matrix) -> None:
+    """Rotate to principal components, and give each group that gets a code large and small ones.
+
+    Among as many centroids as every other, a group's then lie along its large component, where the spread is. FAISS
+    would look for such a rotation in many rounds; for Gaussian rows this one is the best.
+
+    Source:
+        Ge, He, Ke and Sun, Optimized Product Quantization for Approximate Nearest Neighbor Search, CVPR 2013, section
+        3.2.
+    """
+    axes = np.linalg.eigh((sample.T @ sample).astype(np.float64))[1].T[::-1]
+    order = np.arange(len(axes)).reshape(-1, rotation.M)
+    order[1::2] = order[1::2, ::-1].copy()
+    load_faiss().copy_array_to_vector(axes[order.T.reshape(-1)].astype(np.float32).reshape(-1), rotation.A)
+    rotation.set_is_orthonormal()
+    rotation.is_trained = True
 
 
 def _replace_quantizer(lists: Any, quantizer: Any) -> None:

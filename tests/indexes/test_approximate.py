@@ -21,7 +21,7 @@ from mmsearch_indexes import (
 from mmsearch_indexes.structure import reranking
 
 N, DIM = 6000, 32
-RECIPES = ["Flat", "IVF32,PQ16x4fsr", "IVF32,PQ16x4fs", "RR32,IVF32,RaBitQfs4", "IVF32,SQ8", "HNSW16,SQ8"]
+RECIPES = ["Flat", "IVF32,PQ16x4fsr", "OPQ16,IVF32,PQ16x4fs", "RR32,IVF32,RaBitQfs4", "IVF32,SQ8", "HNSW16,SQ8"]
 THOROUGH = Setting(effort=10**6, rerank=400)
 
 
@@ -216,6 +216,35 @@ def test_centroids_are_means_or_of_unit_length(spherical: bool) -> None:
         nearest = ((centred[:, np.newaxis] - centroids) ** 2).sum(axis=2).argmin(axis=1)
         sizes = [index.structure.invlists.list_size(i) for i in range(32)]
         np.testing.assert_allclose(np.bincount(nearest, minlength=32), sizes, atol=2)
+
+
+def test_a_rotation_makes_codes_tell_more_of_rows_that_spread_unevenly() -> None:
+    chance = np.random.default_rng(4)
+    uneven = np.linalg.qr(chance.standard_normal((DIM, DIM)))[0] * 0.8 ** np.arange(DIM)
+    rows, queries = ((chance.standard_normal((n, DIM)) @ uneven.T).astype(np.float32) for n in (N, 40))
+    exact = FlatIndex.build(rows.astype(np.float16).astype(np.float32)).search(queries, 10).row_ids
+    setting = Setting(effort=16, rerank=12)
+    turned, plain = (
+        overlap(ApproximateIndex.build(rows, IndexRecipe(factory=factory)).search(queries, 10, setting).row_ids, exact)
+        for factory in ("OPQ16,IVF16,PQ16x4fsr", "IVF16,PQ16x4fsr")
+    )
+    assert turned > plain + 0.05
+
+
+@pytest.mark.parametrize("groups", [32, 16, 8])
+def test_a_rotation_keeps_lengths_and_spreads_what_there_is_over_the_groups(groups: int) -> None:
+    import faiss
+
+    index = ApproximateIndex.build(ROWS, IndexRecipe(factory=f"OPQ{groups},IVF16,PQ{groups}x4fsr"))
+    centred = ROWS - ROWS.mean(axis=0)
+    turned = faiss.downcast_VectorTransform(index.structure.chain.at(0)).apply(centred)
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), np.linalg.norm(centred, axis=1), rtol=1e-5)
+    covariance = np.cov(turned.T)
+    np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-4)
+    large_first = np.diag(covariance).reshape(groups, -1)
+    ascending = np.argsort(large_first, axis=0)
+    np.testing.assert_array_equal(ascending[:, 0], np.arange(groups)[::-1])
+    assert (np.diff(large_first, axis=1) <= 0).all()
 
 
 def test_progress_counts_every_row() -> None:

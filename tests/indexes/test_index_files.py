@@ -19,7 +19,7 @@ from mmsearch_indexes import (
 )
 
 N, DIM = 3000, 32
-RECIPES = ["Flat", "IVF32,PQ16x4fsr", "RR32,IVF32,RaBitQfs", "HNSW16,SQ8"]
+RECIPES = ["Flat", "IVF32,PQ16x4fsr", "OPQ8,IVF32,PQ8x4fsr", "RR32,IVF32,RaBitQfs", "HNSW16,SQ8"]
 SETTING = Setting(effort=8, rerank=40)
 TUNED = Tuned(effort=3, rerank=30, target=0.9, recall=0.93, recall_low=0.92, recall_high=0.94, qps=9.0, n_queries=500)
 

@@ -13,11 +13,11 @@ from mmsearch_indexes import ApproximateIndex, OverBudget, plan, save_index, siz
     [
         (1000, None, "Flat"),
         (100_000, None, "Flat"),
-        (100_000, 100, "IVF256,PQ192x4fsr"),
-        (200_000, 200, "IVF512,PQ192x4fsr"),
+        (100_000, 100, "OPQ192,IVF256,PQ192x4fsr"),
+        (200_000, 200, "OPQ192,IVF512,PQ192x4fsr"),
         (200_000, 15, "RR384,IVF512,RaBitQfs"),
-        (1_000_000, None, "IVF1024,PQ192x4fsr"),
-        (10_000_000, None, "IVF4096_HNSW32,PQ192x4fsr"),
+        (1_000_000, None, "OPQ192,IVF1024,PQ192x4fsr"),
+        (10_000_000, None, "OPQ192,IVF4096_HNSW32,PQ192x4fsr"),
     ],
 )
 def test_the_first_rung_that_fits_is_taken(n: int, memory_mb: int | None, factory: str) -> None:

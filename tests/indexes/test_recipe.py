@@ -31,7 +31,10 @@ def test_unknown_and_missing_keys_are_refused(value: IndexRecipe | Setting | Tun
         type(value).from_json(written)
 
 
-@pytest.mark.parametrize("factory", ["", "PCA64,IVF32,SQ8", "IVF32,PQ16x4fsr,RFlat", "IVF,SQ8", "OPQ16,PQ16", "LSH", 7])
+@pytest.mark.parametrize(
+    "factory",
+    ["", "PCA64,IVF32,SQ8", "IVF32,PQ16x4fsr,RFlat", "IVF,SQ8", "OPQ16,PQ16", "OPQ8,IVF4,PQ16x4fsr", "LSH", 7],
+)
 def test_structures_that_cannot_keep_the_contract_are_refused(factory: str) -> None:
     with pytest.raises(InvalidRecipe, match="factory is"):
         IndexRecipe(factory=factory)
@@ -43,6 +46,7 @@ def test_structures_that_cannot_keep_the_contract_are_refused(factory: str) -> N
         ("IVF1024,PQ256x4fsr", 1_000_000, "IVF1024,PQ256x4fsr"),
         ("IVF1024,PQ256x4fsr", 10_000, "IVF256,PQ256x4fsr"),
         ("RR64,IVF65536_HNSW32,RaBitQfs", 10_000, "RR64,IVF256,RaBitQfs"),
+        ("OPQ256,IVF1024,PQ256x4fsr", 10_000, "OPQ256,IVF256,PQ256x4fsr"),
         ("IVF1024,PQ256x4fsr", 999, "Flat"),
         ("HNSW32,SQ8", 10_000, "HNSW32,SQ8"),
     ],
