@@ -187,19 +187,18 @@ def _worth_timing(
 def _timed(
     index: ApproximateIndex, queries: Matrix, costs: Mapping[Setting, float], end: float, progress: _Progress
 ) -> dict[Setting, list[float]]:
-    """The seconds of a query in each round; settings take turns, and rounds are as long as time is left."""
+    """The seconds of a query in each round; settings take turns, each for as long as is left for it."""
     rounds: dict[Setting, list[float]] = {setting: [] for setting in costs}
-    seconds_of_all, first = sum(costs.values()), 0
-    for rounds_left in range(ROUNDS, 0, -1):
-        start = perf_counter()
-        count = min(len(queries), max(1, int((end - start) / (rounds_left * seconds_of_all))))
-        # Other queries in each round, the same for all settings: rounds differ by them and by the machine's mood.
+    first = 0
+    for turns_left, setting in zip(range(ROUNDS * len(costs), 0, -1), ROUNDS * list(costs), strict=True):
+        times = rounds[setting]
+        expected = times[-1] if times else costs[setting]
+        count = min(len(queries), max(1, int((end - perf_counter()) / (turns_left * expected))))
+        # Each time other queries: lists and rows that another setting has just read would be in the cache.
         asked = np.take(queries, range(first, first + count), axis=0, mode="wrap")
         first += count
-        for setting, times in rounds.items():
-            times.append(seconds_each(partial(index.search, k=TUNED_K, setting=setting), asked))
-            progress(1)
-        seconds_of_all = (perf_counter() - start) / count
+        times.append(seconds_each(partial(index.search, k=TUNED_K, setting=setting), asked))
+        progress(1)
     return rounds
 
 
