@@ -17,6 +17,8 @@ from tests.e2e.conftest import Run
 COMMANDS = [
     "index",
     "search",
+    "build",
+    "bench",
     "explain",
     "tag",
     "duplicates",
