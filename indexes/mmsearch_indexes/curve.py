@@ -22,7 +22,7 @@ RERANKS = (10, 20, 40, 80, 160, 320)
 ROUNDS = 6
 """Of timing. The slowest and the quickest of six hold the true median 97 times of 100, however times scatter."""
 _GAIN = 0.001  # more recall than this must come of more candidates, or of more effort
-_LEAST_RECALL = 0.5  # settings with less are of no use to anyone
+_LEAST_RECALL = 0.7  # settings with less are of no use to anyone
 _FIRST_LOOKS, _GLANCE = 2, 8  # how often, and with how many queries, all settings are timed to see which to measure
 _SLACK = 1.5  # what first looks may err by
 _RECALL_SHARE = 0.4  # of the time
