@@ -104,10 +104,10 @@ def test_a_folder_that_is_not_there_is_told_before_anything_is_measured(app: typ
     assert not result.stdout
 
 
-def test_without_an_index_the_way_to_one_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_where_there_is_nothing_to_measure_it_is_said_and_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     app = command(monkeypatch, BenchReport(curves=()))
     result = CliRunner().invoke(app, ["--svg", str(tmp_path / "curves.svg")])
     assert result.exit_code == 0
     assert not result.stdout
-    assert "`mmsearch build` makes an index" in result.stderr
+    assert "nothing to measure" in result.stderr
     assert not list(tmp_path.iterdir())
