@@ -104,7 +104,7 @@ def test_a_folder_that_is_not_there_is_told_before_anything_is_measured(app: typ
     assert not result.stdout
 
 
-def test_where_there_is_nothing_to_measure_it_is_said_and_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_where_nothing_is_measured_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     app = command(monkeypatch, BenchReport(curves=()))
     result = CliRunner().invoke(app, ["--svg", str(tmp_path / "curves.svg")])
     assert result.exit_code == 0
