@@ -4,8 +4,9 @@ The ladder, from the most to the least memory; the first rung that fits is taken
 
     Flat
         all rows compared, as float32: up to 100,000 rows, or where the promise is .999
-    OPQ{dim/2},IVF{nlist},PQ{dim/2}x4fsr
-        4 bits for two numbers after a rotation that pairs a large one with a small one: dim/4 + 8 bytes a row
+    IVF{nlist},PQ{dim/2}x4fsr
+        4 bits for two numbers: dim/4 + 8 bytes a row; from 250,000 rows on behind a rotation that pairs a large one
+        with a small one (OPQ{dim/2})
     RR{dim},IVF{nlist},RaBitQfs
         1 bit for a number after a random rotation: dim/8 + 16 bytes a row
 
@@ -26,6 +27,8 @@ from mmsearch_indexes.recipe import MIN_ROWS_PER_LIST, IndexRecipe
 EXACT_ROWS = 100_000
 """Up to here comparing all rows takes some 20 ms on one core, and nothing is ever missed."""
 _GRAPH_ROWS = 5_000_000
+_ROTATED_ROWS = 250_000
+"""Rotating a query costs as much with few rows as with many: among 150,000 it took what it saved."""
 _ROWS_PER_LIST_TRAINED = 100
 _KMEANS_ROUNDS = 25
 _FLOPS = 3e10
@@ -87,10 +90,11 @@ def _ladder(n: int, dim: int, recall: float) -> list[Plan]:
     nlist = 2 ** round(math.log2(math.sqrt(n)))
     lists = f"IVF{nlist}_HNSW32" if n >= _GRAPH_ROWS else f"IVF{nlist}"
     groups = dim // 2 if dim % 2 == 0 else dim
+    rotation = f"OPQ{groups}," if n >= _ROTATED_ROWS else ""
     quick = _listed(
         n,
         dim,
-        f"OPQ{groups},{lists},PQ{groups}x4fsr",
+        f"{rotation}{lists},PQ{groups}x4fsr",
         nlist,
         groups / 2 + 8,
         f"{nlist:,} lists of codes of 4 bits: the quickest to keep recall among {n:,} rows",

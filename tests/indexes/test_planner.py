@@ -13,9 +13,10 @@ from mmsearch_indexes import ApproximateIndex, OverBudget, plan, save_index, siz
     [
         (1000, None, "Flat"),
         (100_000, None, "Flat"),
-        (100_000, 100, "OPQ192,IVF256,PQ192x4fsr"),
-        (200_000, 200, "OPQ192,IVF512,PQ192x4fsr"),
+        (100_000, 100, "IVF256,PQ192x4fsr"),
+        (200_000, 200, "IVF512,PQ192x4fsr"),
         (200_000, 15, "RR384,IVF512,RaBitQfs"),
+        (300_000, None, "OPQ192,IVF512,PQ192x4fsr"),
         (1_000_000, None, "OPQ192,IVF1024,PQ192x4fsr"),
         (10_000_000, None, "OPQ192,IVF4096_HNSW32,PQ192x4fsr"),
     ],
@@ -59,6 +60,6 @@ def test_estimates_of_bytes_hold_for_what_is_built(tmp_path: Path, memory_bytes:
 
 @pytest.mark.parametrize("dim", [1, 7, 63, 513])
 def test_odd_widths_are_planned_and_built(dim: int) -> None:
-    recipe = plan(120_000, dim).recipe
+    recipe = plan(300_000, dim).recipe
     rows = np.random.default_rng(0).standard_normal((2000, dim)).astype(np.float16)
     assert len(ApproximateIndex.build(rows, recipe)) == 2000
