@@ -25,6 +25,8 @@ _PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
     "faiss-cpu",
+    "faiss-gpu",
+    "faiss-gpu-cuvs",
     "tantivy",
     "torch",
     "open-clip-torch",

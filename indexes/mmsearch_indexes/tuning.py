@@ -6,8 +6,9 @@ it is the lower end of an interval that must reach it on the first half, not the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from statistics import median
 
 import numpy as np
 
@@ -20,8 +21,8 @@ from mmsearch_indexes.recipe import TUNED_K, Setting, Tuned
 RERANKS = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 160, 200, 250, 320, 400)
 MIN_QUERIES = 40
 _ONE_SIDED = 1.645  # of the normal distribution: 95 % lie above
-_TIMED_QUERIES = 100
-_ROUNDS = 3
+_TIMED_QUERIES = 60  # a round
+_ROUNDS = 5
 
 
 def tune(index: ApproximateIndex, queries: Matrix, *, recall: float, exact: RowIds | None = None) -> Tuned:
@@ -51,8 +52,7 @@ def tune(index: ApproximateIndex, queries: Matrix, *, recall: float, exact: RowI
     # Every other query, as neighbours in a file are often alike.
     choosing, choosing_exact = queries[::2], exact[::2]
     measuring, measuring_exact = queries[1::2], exact[1::2]
-    timed = measuring[:_TIMED_QUERIES]
-    costs = {setting: _seconds(index, timed, setting) for setting in _keeping(index, choosing, choosing_exact, recall)}
+    costs = _seconds(index, measuring, _keeping(index, choosing, choosing_exact, recall))
     setting = min(costs, key=lambda setting: costs[setting])
     # By the candidates, as a query may be an indexed row itself, which is no neighbour of its own and takes one place.
     shares = shares_by_rerank(index, measuring, measuring_exact, setting.effort, [setting.rerank])[0]
@@ -111,7 +111,17 @@ def _lowest_recall(index: ApproximateIndex, queries: Matrix, exact: RowIds, effo
     return lowest
 
 
-def _seconds(index: ApproximateIndex, queries: Matrix, setting: Setting) -> float:
-    """A single query's time on one thread, in the quickest of some rounds: others may be at work here."""
+def _seconds(index: ApproximateIndex, queries: Matrix, settings: Sequence[Setting]) -> dict[Setting, float]:
+    """A single query's time on one thread with each setting, in the median of some rounds.
+
+    No two ask the same queries one after the other: what one has read, the next finds in the processor's cache.
+    """
+    rounds: dict[Setting, list[float]] = {setting: [] for setting in settings}
+    first = 0
     with one_thread():
-        return min(seconds_each(partial(index.search, k=TUNED_K, setting=setting), queries) for _ in range(_ROUNDS))
+        for _ in range(_ROUNDS):
+            for setting, times in rounds.items():
+                asked = np.take(queries, range(first, first + _TIMED_QUERIES), axis=0, mode="wrap")
+                first += _TIMED_QUERIES
+                times.append(seconds_each(partial(index.search, k=TUNED_K, setting=setting), asked))
+    return {setting: median(times) for setting, times in rounds.items()}
