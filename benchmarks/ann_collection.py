@@ -74,18 +74,18 @@ def measure(
     measured["compared"] = searched(store, queries)
     options = BuildOptions(recall=args.recall, memory_bytes=args.memory_mb * 1_000_000)
     (report,) = photos.build(options)
-    assert report.kept
+    assert report.index
     measured["plan"] = {
         "recipe": report.plan.recipe.factory,
         "memory_mb_asked": args.memory_mb,
         "memory_mb_planned": round(report.plan.resident_bytes / 1e6, 1),
-        "memory_mb": round(report.kept.memory_bytes / 1e6, 1),
+        "memory_mb": round(report.index.memory_bytes / 1e6, 1),
         "disk_mb_planned": round(report.plan.disk_bytes / 1e6, 1),
-        "disk_mb": round(report.kept.size_bytes / 1e6, 1),
+        "disk_mb": round(report.index.size_bytes / 1e6, 1),
         "build_s_planned_one_core": report.plan.build_seconds,
         "build_and_tune_s": round(report.seconds, 1),
     }
-    measured["tuned"] = {kind: tuned.to_json() for kind, tuned in report.kept.tuned.items()}
+    measured["tuned"] = {kind: tuned.to_json() for kind, tuned in report.index.tuned.items()}
     measured["fresh"] = searched(store, queries)
     start = perf_counter()
     snapshot = add(store, later, "later")

@@ -8,7 +8,7 @@
 """
 
 from mmsearch import errors
-from mmsearch.ann import BuildOptions, BuildReport, BuildStep, KeptIndex
+from mmsearch.ann import BuildOptions, BuildReport, BuildStep, IndexInfo
 from mmsearch.collection import Collection, Info
 from mmsearch.embedding import IndexReport, JobOptions, Progress
 from mmsearch.encoders import (
@@ -56,11 +56,11 @@ __all__ = [
     "Explanation",
     "Hit",
     "Hits",
+    "IndexInfo",
     "IndexReport",
     "Info",
     "Item",
     "JobOptions",
-    "KeptIndex",
     "KnownEncoder",
     "Limits",
     "MmsearchError",

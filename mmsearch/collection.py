@@ -15,9 +15,9 @@ from mmsearch.ann import (
     BuildOptions,
     BuildProgress,
     BuildReport,
-    KeptIndex,
+    IndexInfo,
     build,
-    kept_indexes,
+    indexes_in_use,
     outdated,
 )
 from mmsearch.embedding import IndexReport, JobOptions, Progress, embed
@@ -80,7 +80,7 @@ class Info:
     """Those beyond mmsearch's own -> their type: what tables brought, what cameras noted, tags."""
     failures_file: Path | None
     """What could not be read in the last run that had failures."""
-    indexes: dict[str, KeptIndex]
+    indexes: dict[str, IndexInfo]
     """Modality -> what its items are searched by; those without one are compared one by one."""
 
 
@@ -383,7 +383,7 @@ class Collection:
                 name: str(kind) for name, kind in snapshot.types.items() if name not in item_schema(snapshot.dim).names
             },
             failures_file=manifest.failures.path_in(self.path) if manifest.failures else None,
-            indexes=kept_indexes(snapshot),
+            indexes=indexes_in_use(snapshot),
         )
 
     def verify(self, progress: Callable[[int], None] | None = None) -> list[Damage]:

@@ -74,9 +74,9 @@ def _announce(modality: Modality, plan: Plan) -> None:
 
 
 def _summarise(report: BuildReport) -> None:
-    if report.kept:
+    if report.index:
         say(f"{report.modality}: {report.rows:,} items indexed in {report.seconds:.1f} s")
-        for line in lines_about(report.kept):
+        for line in lines_about(report.index):
             say(f"  {line}")
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmsearch import KeptIndex
+    from mmsearch import IndexInfo
 
 _QUERIES = {"text": "sentences", "image": "pictures"}
 
 
-def lines_about(index: KeptIndex) -> Iterator[str]:
+def lines_about(index: IndexInfo) -> Iterator[str]:
     """What it is, what it finds and how quickly, and what it does not know."""
     each = index.memory_bytes / max(1, index.rows)
     yield (

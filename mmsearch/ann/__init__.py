@@ -11,9 +11,9 @@ from mmsearch.ann.building import (
     outdated,
 )
 from mmsearch.ann.item_index import ItemIndex
-from mmsearch.ann.kept import QUERY_KINDS, KeptIndex, kept_indexes, open_index
 from mmsearch.ann.queries import TuningQueries, exact_neighbors, tuning_queries
 from mmsearch.ann.sentences import everyday_sentences
+from mmsearch.ann.stored import QUERY_KINDS, IndexInfo, indexes_in_use, open_index
 
 __all__ = [
     "DUE_SHARE",
@@ -23,13 +23,13 @@ __all__ = [
     "BuildProgress",
     "BuildReport",
     "BuildStep",
+    "IndexInfo",
     "ItemIndex",
-    "KeptIndex",
     "TuningQueries",
     "build",
     "everyday_sentences",
     "exact_neighbors",
-    "kept_indexes",
+    "indexes_in_use",
     "open_index",
     "outdated",
     "tuning_queries",

@@ -11,8 +11,8 @@ from time import perf_counter
 
 import numpy as np
 
-from mmsearch.ann.kept import IDS, MEAN, QUERY_KINDS, KeptIndex, kept_indexes
 from mmsearch.ann.queries import exact_neighbors, tuning_queries
+from mmsearch.ann.stored import IDS, MEAN, QUERY_KINDS, IndexInfo, indexes_in_use
 from mmsearch.arrays import Embeddings, Ids, StoredEmbeddings
 from mmsearch.encoders import DualEncoder
 from mmsearch.errors import BuildError, MissingPackage
@@ -74,7 +74,7 @@ class BuildReport:
     modality: Modality
     plan: Plan
     rows: int
-    kept: KeptIndex | None
+    index: IndexInfo | None
     """None where comparing all items is the plan."""
     seconds: float
 
@@ -115,9 +115,9 @@ def build(
             chosen = plan(n, snapshot.dim, memory_bytes=memory, recall=asked.recall, factory=asked.recipe)
             announce(modality, chosen)
             start = perf_counter()
-            kept = _built(store, snapshot, encoder, modality, chosen, asked, progress)
+            built = _built(store, snapshot, encoder, modality, chosen, asked, progress)
             reports.append(
-                BuildReport(modality=modality, plan=chosen, rows=n, kept=kept, seconds=perf_counter() - start)
+                BuildReport(modality=modality, plan=chosen, rows=n, index=built, seconds=perf_counter() - start)
             )
         return tuple(reports)
 
@@ -136,7 +136,7 @@ def _built(
     chosen: Plan,
     options: BuildOptions,
     progress: BuildProgress,
-) -> KeptIndex | None:
+) -> IndexInfo | None:
     """Build as planned and commit; None where no index is wanted."""
     if chosen.recipe.is_exact:
         store.commit(snapshot, index={modality: None})
@@ -167,7 +167,7 @@ def _built(
         return len(rows)
 
     entry = store.write_index(fill, options=asdict(options))
-    return kept_indexes(store.commit(snapshot, index={modality: entry})).get(modality)
+    return indexes_in_use(store.commit(snapshot, index={modality: entry})).get(modality)
 
 
 class _Parts:
@@ -206,11 +206,11 @@ def outdated(snapshot: Snapshot) -> dict[Modality, float]:
 
     Without an index that is 1, unless the items are few enough to be compared.
     """
-    kept, shares = kept_indexes(snapshot), {}
+    used, shares = indexes_in_use(snapshot), {}
     for name, n in snapshot.counts().items():
         entry = snapshot.manifest.index.get(name)
         if n > EXACT_ROWS or entry:
-            shares[Modality(name)] = (kept[name].newer + kept[name].gone) / n if name in kept else 1.0
+            shares[Modality(name)] = (used[name].newer + used[name].gone) / n if name in used else 1.0
     return shares
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmsearch.ann.kept import open_index
+from mmsearch.ann.stored import open_index
 from mmsearch.arrays import Embeddings, Ids, Scores
 from mmsearch.errors import MissingPackage, QueryError
 from mmsearch.store import Modality, Snapshot

@@ -37,7 +37,7 @@ def test_few_items_need_no_index(photos: mmsearch.Collection, store: Store) -> N
     announced = []
     reports = photos.build(announce=lambda modality, plan: announced.append((modality, plan.recipe.factory)))
     assert announced == [("image", "Flat")]
-    assert [(report.modality, report.rows, report.kept) for report in reports] == [("image", N, None)]
+    assert [(report.modality, report.rows, report.index) for report in reports] == [("image", N, None)]
     assert folders(store) == []
     assert photos.outdated() == {}
 
@@ -55,8 +55,8 @@ def test_a_rebuild_takes_the_place_of_the_index_and_keeps_its_options(built: mms
     assert (kept.newer, kept.gone) == (2000, 3)
     assert built.outdated() == {"image": pytest.approx(2003 / (N + 2000 - 3))}
     (report,) = built.build()
-    assert report.kept
-    assert (report.kept.rows, report.kept.recipe, report.kept.newer) == (N + 1997, RECIPE, 0)
+    assert report.index
+    assert (report.index.rows, report.index.recipe, report.index.newer) == (N + 1997, RECIPE, 0)
     assert folders(store) != before
     assert len(folders(store)) == 1
     assert built.outdated() == {"image": 0}

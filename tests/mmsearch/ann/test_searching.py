@@ -166,5 +166,5 @@ def test_texts_are_searched_by_an_index_of_their_own(photos: mmsearch.Collection
     store.commit(store.snapshot(), add=[put(store, drawn(4000, seed=4), "t", modality=Modality.TEXT)])
     reports = photos.build(mmsearch.BuildOptions(recipe=RECIPE))
     assert [(report.modality, report.rows) for report in reports] == [("image", N), ("text", 4000)]
-    assert {tuple(report.kept.tuned) for report in reports if report.kept} == {("text", "image")}
+    assert {tuple(report.index.tuned) for report in reports if report.index} == {("text", "image")}
     assert photos.search("two dogs", k=3, modality="text")[0].modality == "text"

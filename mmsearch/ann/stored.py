@@ -43,7 +43,7 @@ def open_index(entry: IndexEntry, collection: Path) -> tuple[ApproximateIndex, I
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptIndex:
+class IndexInfo:
     """What an index is and promises."""
 
     folder: Path
@@ -62,7 +62,7 @@ class KeptIndex:
     """Items that it knows and that were removed."""
 
 
-def kept_indexes(snapshot: Snapshot) -> dict[str, KeptIndex]:
+def indexes_in_use(snapshot: Snapshot) -> dict[str, IndexInfo]:
     """Modality -> the index in use; those that are gone or do not say what they are are left out."""
     described = {}
     for modality, entry in snapshot.manifest.index.items():
@@ -71,13 +71,13 @@ def kept_indexes(snapshot: Snapshot) -> dict[str, KeptIndex]:
     return described
 
 
-def _describe(entry: IndexEntry, snapshot: Snapshot, modality: str) -> KeptIndex:
+def _describe(entry: IndexEntry, snapshot: Snapshot, modality: str) -> IndexInfo:
     folder = entry.path_in(snapshot.folder)
     said = describe_index(folder)
     held = _read_ids(folder)
     ids = snapshot.table(["id"], modality=modality)["id"].to_numpy()
     gone = int((~np.isin(held, ids)).sum())
-    return KeptIndex(
+    return IndexInfo(
         folder=folder,
         rows=entry.rows,
         recipe=said.recipe.factory,
