@@ -235,8 +235,8 @@ def autofaiss_compact(bytes_a_vector: int) -> Opponent:
 # --- lists with codes and rerank ---------------------------------------------------------------------------------
 
 
-def lorann(rank: int = 32, bits: int = 8) -> Opponent:
-    """A reduced-rank regression in each cluster."""
+def lorann(rank: int = 32, bits: int = 8, *, all_dims: bool = False) -> Opponent:
+    """A reduced-rank regression in each cluster; before it rows are reduced to 256 dimensions, unless ``all_dims``."""
 
     def build(rows: Matrix, folder: Path, threads: int) -> None:
         import lorann as library
@@ -244,7 +244,7 @@ def lorann(rank: int = 32, bits: int = 8) -> Opponent:
         index = library.LorannIndex(
             data=rows,
             n_clusters=lists_for(len(rows)),
-            global_dim=256 if rows.shape[1] >= 256 else None,
+            global_dim=256 if rows.shape[1] >= 256 and not all_dims else None,
             quantization_bits=bits,
             rank=rank,
             distance=library.IP,
@@ -261,13 +261,13 @@ def lorann(rank: int = 32, bits: int = 8) -> Opponent:
         )
 
     return Opponent(
-        name=f"lorann rank={rank} bits={bits}",
+        name=f"lorann rank={rank} bits={bits}" + (" all dims" if all_dims else ""),
         package="lorann",
         module="lorann",
         build=build,
         open=open_,
         efforts=lambda n: steps(1, lists_for(n)),
-        reranks=(50, 200, 800),
+        reranks=(50, 200, 800, 3200),
     )
 
 
@@ -316,16 +316,22 @@ def scann(*, soar: bool) -> Opponent:
 # --- ours --------------------------------------------------------------------------------------------------------
 
 
-def mmsearch(name: str, template: str) -> Opponent:
-    """The index of this repository, the whole way through its Python; it is handed float16 rows."""
+def mmsearch(name: str, template: str | None) -> Opponent:
+    """The index of this repository, the whole way through its Python; it is handed float16 rows.
+
+    Without a template it is built as its planner says for less memory than the rows take as float32.
+    """
 
     def build(rows: Matrix, folder: Path, threads: int) -> None:
         import faiss
 
-        from mmsearch_indexes import ApproximateIndex, IndexRecipe, save_index
+        from mmsearch_indexes import ApproximateIndex, IndexRecipe, plan, save_index
 
         faiss.omp_set_num_threads(threads)
-        recipe = IndexRecipe(factory=factory(template, *rows.shape))
+        if template is None:
+            recipe = plan(*rows.shape, memory_bytes=2 * rows.size).recipe
+        else:
+            recipe = IndexRecipe(factory=factory(template, *rows.shape))
         save_index(ApproximateIndex.build(rows.astype(np.float16), recipe), folder)
 
     def open_(folder: Path, _: int, __: int) -> Opened:
@@ -348,7 +354,7 @@ def mmsearch(name: str, template: str) -> Opponent:
         module="faiss",
         build=build,
         open=open_,
-        efforts=partial(_efforts, template),
+        efforts=partial(_efforts, template or "IVF"),
         reranks=(40, 80, 160, 320, 640),
     )
 
@@ -356,6 +362,7 @@ def mmsearch(name: str, template: str) -> Opponent:
 OPPONENTS: dict[str, Opponent] = {
     opponent.name: opponent
     for opponent in (
+        mmsearch("planned", None),
         mmsearch("lists", "IVF{lists},PQ{half_dim}x4fsr"),
         mmsearch("graph", "HNSW32,SQ8"),
         hnswlib(16),
@@ -370,6 +377,8 @@ OPPONENTS: dict[str, Opponent] = {
         autofaiss(),
         lorann(),
         lorann(bits=4),
+        lorann(all_dims=True),
+        lorann(64, all_dims=True),
         scann(soar=False),
         scann(soar=True),
         autofaiss_compact(300),
