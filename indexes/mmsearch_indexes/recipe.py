@@ -17,7 +17,7 @@ MIN_ROWS_PER_LIST = 39
 
 _FACTORY = re.compile(
     r"Flat"
-    r"|(RR\d{1,4},|OPQ(?P<groups>\d{1,4}),(?=.*,PQ(?P=groups)x))?"
+    r"|(RR\d{1,4},|OPQ(?P<groups>\d{1,4})(_\d{1,4})?,(?=.*,PQ(?P=groups)x))?"
     r"IVF(?P<nlist>\d{1,7})(_HNSW\d{1,3})?,(Flat|SQ8|SQfp16|PQ\d{1,4}x4fsr?|RaBitQfs\d?)"
     r"|HNSW\d{1,3},(Flat|SQ8|SQfp16)"
 )
@@ -48,7 +48,7 @@ class IndexRecipe(_Json):
 
     Args:
         factory: in FAISS's own language: ``Flat`` (exact), ``IVF512,PQ192x4fsr`` (lists), the same behind a rotation,
-            ``OPQ192,IVF512,PQ192x4fsr`` or ``RR384,IVF512,RaBitQfs``, ``HNSW32,SQ8`` (graph). Its ``PCA`` and
+            ``OPQ160_320,IVF512,PQ160x4fsr`` or ``RR384,IVF512,RaBitQfs``, ``HNSW32,SQ8`` (graph). Its ``PCA`` and
             ``Refine`` are refused: the first subtracts a mean from queries too, which breaks the order of inner
             products; the second is done with every index, and does not belong to its files.
         train_rows: size of the random sample that centroids and codes are learned from.

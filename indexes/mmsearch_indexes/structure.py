@@ -90,14 +90,15 @@ def _even_out_groups(rotation: Any, sample: Matrix) -> None:
     """Rotate to principal components, and give each group that gets a code large and small ones.
 
     Among as many centroids as every other, a group's then lie along its large component, where the spread is. FAISS
-    would look for such a rotation in many rounds; for Gaussian rows this one is the best.
+    would look for such a rotation in many rounds; for Gaussian rows this one is the best. Where it has fewer outputs
+    than inputs, the smallest components are left out; candidates are scored anew from whole rows.
 
     Source:
         Ge, He, Ke and Sun, Optimized Product Quantization for Approximate Nearest Neighbor Search, CVPR 2013, section
         3.2.
     """
     axes = np.linalg.eigh((sample.T @ sample).astype(np.float64))[1].T[::-1]
-    order = np.arange(len(axes)).reshape(-1, rotation.M)
+    order = np.arange(rotation.d_out).reshape(-1, rotation.M)
     order[1::2] = order[1::2, ::-1].copy()
     load_faiss().copy_array_to_vector(axes[order.T.reshape(-1)].astype(np.float32).reshape(-1), rotation.A)
     rotation.set_is_orthonormal()

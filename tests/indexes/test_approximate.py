@@ -218,15 +218,16 @@ def test_centroids_are_means_or_of_unit_length(spherical: bool) -> None:
         np.testing.assert_allclose(np.bincount(nearest, minlength=32), sizes, atol=2)
 
 
-def test_a_rotation_makes_codes_tell_more_of_rows_that_spread_unevenly() -> None:
+@pytest.mark.parametrize("factory", ["OPQ16,IVF16,PQ16x4fsr", "OPQ12_24,IVF16,PQ12x4fsr"])
+def test_a_rotation_makes_codes_tell_more_of_rows_that_spread_unevenly(factory: str) -> None:
     chance = np.random.default_rng(4)
     uneven = np.linalg.qr(chance.standard_normal((DIM, DIM)))[0] * 0.8 ** np.arange(DIM)
     rows, queries = ((chance.standard_normal((n, DIM)) @ uneven.T).astype(np.float32) for n in (N, 40))
     exact = FlatIndex.build(rows.astype(np.float16).astype(np.float32)).search(queries, 10).row_ids
     setting = Setting(effort=16, rerank=12)
     turned, plain = (
-        overlap(ApproximateIndex.build(rows, IndexRecipe(factory=factory)).search(queries, 10, setting).row_ids, exact)
-        for factory in ("OPQ16,IVF16,PQ16x4fsr", "IVF16,PQ16x4fsr")
+        overlap(ApproximateIndex.build(rows, IndexRecipe(factory=name)).search(queries, 10, setting).row_ids, exact)
+        for name in (factory, "IVF16,PQ16x4fsr")
     )
     assert turned > plain + 0.05
 

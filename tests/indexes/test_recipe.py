@@ -46,7 +46,7 @@ def test_structures_that_cannot_keep_the_contract_are_refused(factory: str) -> N
         ("IVF1024,PQ256x4fsr", 1_000_000, "IVF1024,PQ256x4fsr"),
         ("IVF1024,PQ256x4fsr", 10_000, "IVF256,PQ256x4fsr"),
         ("RR64,IVF65536_HNSW32,RaBitQfs", 10_000, "RR64,IVF256,RaBitQfs"),
-        ("OPQ256,IVF1024,PQ256x4fsr", 10_000, "OPQ256,IVF256,PQ256x4fsr"),
+        ("OPQ160_320,IVF1024,PQ160x4fsr", 10_000, "OPQ160_320,IVF256,PQ160x4fsr"),
         ("IVF1024,PQ256x4fsr", 999, "Flat"),
         ("HNSW32,SQ8", 10_000, "HNSW32,SQ8"),
     ],
