@@ -5,8 +5,10 @@ The ladder, from the most to the least memory; the first rung that fits is taken
     Flat
         all rows compared, as float32: up to 100,000 rows, or where the promise is .999
     IVF{nlist},PQ{dim/2}x4fsr
-        4 bits for two numbers: dim/4 + 8 bytes a row; from 250,000 rows on behind a rotation that pairs a large one
-        with a small one (OPQ{dim/2})
+        4 bits for two numbers: dim/4 + 8 bytes a row
+    OPQ{5/16 dim}_{5/8 dim},IVF{nlist},PQ{5/16 dim}x4fsr
+        the same from 250,000 rows on: five eighths of the numbers, after a rotation that pairs large ones with small
+        ones: 5/32 dim + 8 bytes a row
     RR{dim},IVF{nlist},RaBitQfs
         1 bit for a number after a random rotation: dim/8 + 16 bytes a row
 
@@ -29,6 +31,8 @@ EXACT_ROWS = 100_000
 _GRAPH_ROWS = 5_000_000
 _ROTATED_ROWS = 250_000
 """Rotating a query costs as much with few rows as with many: among 150,000 it took what it saved."""
+_ROTATED_DIM = 256
+"""Narrower rows were not measured, and have fewer numbers to spare."""
 _ROWS_PER_LIST_TRAINED = 100
 _KMEANS_ROUNDS = 25
 _FLOPS = 3e10
@@ -90,7 +94,10 @@ def _ladder(n: int, dim: int, recall: float) -> list[Plan]:
     nlist = 2 ** round(math.log2(math.sqrt(n)))
     lists = f"IVF{nlist}_HNSW32" if n >= _GRAPH_ROWS else f"IVF{nlist}"
     groups = dim // 2 if dim % 2 == 0 else dim
-    rotation = f"OPQ{groups}," if n >= _ROTATED_ROWS else ""
+    rotation = ""
+    if n >= _ROTATED_ROWS and dim >= _ROTATED_DIM:
+        groups = 5 * dim // 16
+        rotation = f"OPQ{groups}_{2 * groups},"
     quick = _listed(
         n,
         dim,

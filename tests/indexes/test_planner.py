@@ -16,9 +16,9 @@ from mmsearch_indexes import ApproximateIndex, OverBudget, plan, save_index, siz
         (100_000, 100, "IVF256,PQ192x4fsr"),
         (200_000, 200, "IVF512,PQ192x4fsr"),
         (200_000, 15, "RR384,IVF512,RaBitQfs"),
-        (300_000, None, "OPQ192,IVF512,PQ192x4fsr"),
-        (1_000_000, None, "OPQ192,IVF1024,PQ192x4fsr"),
-        (10_000_000, None, "OPQ192,IVF4096_HNSW32,PQ192x4fsr"),
+        (300_000, None, "OPQ120_240,IVF512,PQ120x4fsr"),
+        (1_000_000, None, "OPQ120_240,IVF1024,PQ120x4fsr"),
+        (10_000_000, None, "OPQ120_240,IVF4096_HNSW32,PQ120x4fsr"),
     ],
 )
 def test_the_first_rung_that_fits_is_taken(n: int, memory_mb: int | None, factory: str) -> None:
@@ -58,7 +58,7 @@ def test_estimates_of_bytes_hold_for_what_is_built(tmp_path: Path, memory_bytes:
     assert structure == pytest.approx(planned.resident_bytes, rel=0.1)
 
 
-@pytest.mark.parametrize("dim", [1, 7, 63, 513])
+@pytest.mark.parametrize("dim", [1, 7, 63, 257, 513])
 def test_odd_widths_are_planned_and_built(dim: int) -> None:
     recipe = plan(300_000, dim).recipe
     rows = np.random.default_rng(0).standard_normal((2000, dim)).astype(np.float16)
