@@ -18,7 +18,7 @@ from mmsearch_indexes.measuring import Shares, interval, one_thread, seconds_eac
 from mmsearch_indexes.neighbors import Matrix, RowIds
 from mmsearch_indexes.recipe import TUNED_K, Setting, Tuned
 
-RERANKS = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 160, 200, 250, 320, 400)
+RERANKS = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 160, 200, 250, 320, 400, 500, 640)
 MIN_QUERIES = 40
 _ONE_SIDED = 1.645  # of the normal distribution: 95 % lie above
 _TIMED_QUERIES = 60  # a round
