@@ -300,7 +300,8 @@ class Collection:
     ) -> tuple[BuildReport, ...]:
         """Build indexes that answer quicker than comparing all items, and take them into use.
 
-        Up to some 100,000 items comparing them all is quick enough, and nothing is built unless a recipe is named.
+        Up to some 100,000 items comparing them all is quick enough, and nothing is built unless a recipe is named, or
+        less memory is given than that takes.
         Items that are added later are found at once, and removed ones are not; the more there are of both, the more
         a rebuild gains.
 
@@ -311,7 +312,7 @@ class Collection:
             progress: called as it goes on.
 
         Returns:
-            What became of each modality; ``kept.tuned`` has the recall that was measured.
+            What became of each modality; ``index.tuned`` has the recall that was measured.
 
         Raises:
             BuildError: it cannot be built as asked.
@@ -322,7 +323,8 @@ class Collection:
     def outdated(self) -> dict[Modality, float]:
         """Modality -> the share of its items that an index does not know, or knows in vain; 1 without an index.
 
-        Modalities whose items are few enough to be compared are left out. From a fifth on, `mmsearch index` builds.
+        Modalities whose items are compared as they are few, or as that was asked for, are left out. From a fifth on,
+        `mmsearch index` builds.
         """
         return outdated(self._store.snapshot())
 
@@ -441,7 +443,7 @@ class Collection:
             snapshot, self._seen = self._store.snapshot(), newest
             # Many commits only reserve ids; the items are then those there were.
             if self._searcher is None or not snapshot.same_items(self._searcher.snapshot):
-                self._searcher = Searcher(snapshot, home=self.home)
+                self._searcher = Searcher(snapshot, home=self.home, before=self._searcher)
                 logger.debug("reading commit %d of %s", snapshot.manifest.number, self.path)
         return self._searcher
 

@@ -21,9 +21,10 @@ from mmsearch_indexes.index_files import (
     size_bytes,
     store_rows,
 )
-from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, merge, rank
+from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, check_k, merge, rank
 from mmsearch_indexes.planner import EXACT_ROWS, Plan, plan
 from mmsearch_indexes.recipe import TUNED_K, IndexRecipe, Setting, Tuned
+from mmsearch_indexes.truth import Truth, find_truth
 from mmsearch_indexes.tuning import tune
 
 __all__ = [
@@ -47,9 +48,12 @@ __all__ = [
     "RowIds",
     "Scores",
     "Setting",
+    "Truth",
     "Tuned",
     "VectorIndexError",
+    "check_k",
     "describe_index",
+    "find_truth",
     "gpu_count",
     "load_index",
     "measure_curve",

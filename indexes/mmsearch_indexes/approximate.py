@@ -50,6 +50,8 @@ _OVERFETCH_SHARE = 0.1
 """Where at least this share of the rows may be found, more candidates than needed cost less than a selector."""
 _SPARE = 1.1
 """Candidates beyond those that should fall away, for queries with less luck."""
+_MORE = 4
+"""How much more effort is spent on a query that was led to fewer rows than it asked for."""
 _FARTHER = 0.5
 """A selector leaves fewer rows, so as many neighbours lie farther out: effort grows with this power of 1 / share.
 Half as much would do where the filter has nothing to do with the query, half more where it keeps the rows farthest."""
@@ -101,7 +103,7 @@ class ApproximateIndex:
         centre = checked_mean(stored)
         fitted = recipe.fitted(len(rows))
         if fitted.is_exact:
-            return cls(stored, None, recipe)
+            return cls(stored, None, fitted)
         if not fitted.nlist:
             centre[:] = 0  # moved to their mean, rows differ in length, and a graph leads to the longest
         structure = trained(fitted, sample(stored, fitted.train_rows, fitted.seed) - centre)
@@ -111,7 +113,7 @@ class ApproximateIndex:
                 if progress:
                     progress(len(chunk))
         visit_by_inner_product(structure)
-        return cls(stored, structure, recipe)
+        return cls(stored, structure, fitted)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -159,12 +161,17 @@ class ApproximateIndex:
         if self._scan_pays(allowed, setting.candidates(k)):
             return merge([self._exact(queries, wanted, allowed)], k)
         # From here on wanted is k: where k were all that may be found, they have been compared.
-        found = self._ranked(queries, self._led_to(queries, k, setting.candidates(k), setting.effort, allowed), k)
-        if found.row_ids[:, -1].min() < 0:
+        effort, candidates = setting.effort, setting.candidates(k)
+        found = self._ranked(queries, self._led_to(queries, k, candidates, effort, allowed), k)
+        while found.row_ids[:, -1].min() < 0:
             short = np.flatnonzero(found.row_ids[:, -1] < 0)
-            exact = self._exact(queries[short], k, allowed)
-            found.row_ids[short] = exact.row_ids
-            found.scores[short] = exact.scores
+            if effort < self.max_effort:
+                effort = min(_MORE * effort, self.max_effort)
+                more = self._ranked(queries[short], self._led_to(queries[short], k, candidates, effort, allowed), k)
+            else:
+                more = self._exact(queries[short], k, allowed)
+            found.row_ids[short] = more.row_ids
+            found.scores[short] = more.scores
         return found
 
     def search_exactly(self, queries: Matrix, k: int) -> Neighbors:

@@ -15,8 +15,9 @@ from mmsearch_indexes.errors import InvalidVectors
 from mmsearch_indexes.flat import FlatIndex
 from mmsearch_indexes.halves import chunks
 from mmsearch_indexes.measuring import Shares, interval, one_thread, seconds_each, shares_by_rerank
-from mmsearch_indexes.neighbors import Matrix, RowIds
+from mmsearch_indexes.neighbors import Matrix
 from mmsearch_indexes.recipe import TUNED_K, Setting
+from mmsearch_indexes.truth import Truth
 
 RERANKS = (10, 20, 40, 80, 160, 320)
 ROUNDS = 6
@@ -71,7 +72,7 @@ class MeasuredCurve:
 def measure_curve(
     index: ApproximateIndex,
     queries: Matrix,
-    exact: RowIds,
+    truth: Truth,
     *,
     in_use: Setting | None = None,
     seconds: float = 20.0,
@@ -82,8 +83,7 @@ def measure_curve(
     Args:
         index: what to measure; its ``tuned`` is not looked at.
         queries: ``(n_queries, dim)`` float32 of one kind, 1 or more.
-        exact: ``(n_queries, 10)`` their true neighbours, best first, without themselves where they are indexed rows;
-            -1 where the rows are fewer.
+        truth: what they should find.
         in_use: a setting that is measured in any case.
         seconds: about what it may take, beside a pass over all rows. With less, less effort is looked at, and fewer
             queries are timed.
@@ -92,15 +92,15 @@ def measure_curve(
     Raises:
         InvalidVectors: no rows, no queries, unsound ones, or another number of neighbours than of queries.
     """
-    if not len(queries) or exact.shape != (len(queries), TUNED_K):
-        raise InvalidVectors(f"{len(queries)} queries and neighbours {exact.shape}; give (n, dim) and (n, {TUNED_K})")
+    if not len(queries) or len(truth) != len(queries):
+        raise InvalidVectors(f"{len(queries)} queries and the neighbours of {len(truth)}; give as many, 1 or more")
     if not len(index):
         raise InvalidVectors("an index of no rows has no curve; add some first")
     with one_thread():
         exact_seconds = _exact_seconds(index, queries[:_EXACT_QUERIES])
     progress(1)
     end = perf_counter() + seconds
-    found = _found(index, queries, exact, in_use, perf_counter() + _RECALL_SHARE * seconds, progress)
+    found = _found(index, queries, truth, in_use, perf_counter() + _RECALL_SHARE * seconds, progress)
     with one_thread():
         rounds = _timed(index, queries, _worth_timing(index, queries, found, in_use), end, progress)
     points = {setting: _point(setting, found[setting], times) for setting, times in rounds.items()}
@@ -130,7 +130,7 @@ def _exact_seconds(index: ApproximateIndex, queries: Matrix) -> float:
 
 
 def _found(
-    index: ApproximateIndex, queries: Matrix, exact: RowIds, in_use: Setting | None, end: float, progress: _Progress
+    index: ApproximateIndex, queries: Matrix, truth: Truth, in_use: Setting | None, end: float, progress: _Progress
 ) -> dict[Setting, Shares]:
     """What each query finds, with each setting that finds more than those that ask for less.
 
@@ -142,7 +142,7 @@ def _found(
     most_before, took = -1.0, 0.0
     while not found or perf_counter() + 2 * took < end:
         start = perf_counter()
-        found |= _worth_a_look(effort, reranks, shares_by_rerank(index, queries, exact, effort, reranks))
+        found |= _worth_a_look(effort, reranks, shares_by_rerank(index, queries, truth, effort, reranks))
         took = perf_counter() - start
         progress(1)
         most = max(float(shares.mean()) for setting, shares in found.items() if setting.effort == effort)
@@ -150,7 +150,7 @@ def _found(
             break
         effort, most_before = min(2 * effort, index.max_effort), most
     if in_use and in_use not in found:
-        found[in_use] = shares_by_rerank(index, queries, exact, in_use.effort, (in_use.rerank,))[0]
+        found[in_use] = shares_by_rerank(index, queries, truth, in_use.effort, (in_use.rerank,))[0]
     return found
 
 

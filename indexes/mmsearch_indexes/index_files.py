@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -88,8 +89,9 @@ def save_index(index: ApproximateIndex, folder: Path) -> None:
     if index.structure is not None:
         try:
             load_faiss().write_index(index.structure, str(folder / _STRUCTURE))
-        except RuntimeError as err:  # FAISS says "No space left on device" somewhere in a long text
-            raise OSError(errno.EIO, f"FAISS cannot write it ({str(err).splitlines()[-1]})") from err
+        except RuntimeError as err:  # FAISS says what the system said somewhere in a long text
+            code = errno.ENOSPC if os.strerror(errno.ENOSPC) in str(err) else errno.EIO
+            raise OSError(code, os.strerror(code)) from err
     else:
         (folder / _STRUCTURE).unlink(missing_ok=True)
     meta = {
@@ -126,8 +128,11 @@ def load_index(folder: Path) -> ApproximateIndex:
     for name, expected in sums.items():
         if _sha256(folder / name) != expected:
             raise IndexUnusable(f"{folder / name} is not what was written", folder)
-    rows = _map_rows(folder / _ROWS, n, dim)
-    structure = _map_structure(folder / _STRUCTURE, n, dim) if _STRUCTURE in sums else None
+    try:
+        rows = _map_rows(folder / _ROWS, n, dim)
+        structure = _map_structure(folder / _STRUCTURE, n, dim) if _STRUCTURE in sums else None
+    except OSError as err:  # somebody is deleting it
+        raise IndexUnusable(f"{folder} cannot be read ({err.strerror})", folder) from err
     return ApproximateIndex(rows, structure, recipe, tuned)
 
 
@@ -185,7 +190,7 @@ def _sha256(path: Path) -> str:
 
 def _is_mapped(rows: StoredRows, path: Path) -> bool:
     base: Any = rows.base
-    return isinstance(base, np.memmap) and base.filename is not None and Path(base.filename) == path.absolute()
+    return isinstance(base, np.memmap) and base.filename is not None and Path(base.filename).resolve() == path.resolve()
 
 
 def _map_rows(path: Path, n: int, dim: int) -> StoredRows:

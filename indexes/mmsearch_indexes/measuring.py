@@ -13,13 +13,14 @@ from mmsearch_indexes.approximate import ApproximateIndex
 from mmsearch_indexes.flat import load_faiss
 from mmsearch_indexes.neighbors import Matrix, RowIds
 from mmsearch_indexes.recipe import Setting
+from mmsearch_indexes.truth import Truth
 
 Shares = npt.NDArray[np.float64]
 """The share of its 10 nearest rows that each query found."""
 
 
 def shares_by_rerank(
-    index: ApproximateIndex, queries: Matrix, exact: RowIds, effort: int, reranks: Sequence[int]
+    index: ApproximateIndex, queries: Matrix, truth: Truth, effort: int, reranks: Sequence[int]
 ) -> Shares:
     """``(len(reranks), n_queries)`` what would be found with each number of candidates; ``reranks`` ascend.
 
@@ -28,13 +29,24 @@ def shares_by_rerank(
     """
     if index.structure is None:
         return np.ones((len(reranks), len(queries)))
-    most = reranks[-1]
-    candidates = index.candidates(queries, Setting(effort=effort, rerank=most))
+    exact, most = truth.neighbors, reranks[-1]
+    candidates = index.candidates(queries, Setting(effort=effort, rerank=most + truth.ignored.shape[1]))
+    counts = ~_among(candidates, truth.ignored)
     same = (candidates[:, :, np.newaxis] == exact[:, np.newaxis, :]) & (exact[:, np.newaxis, :] >= 0)
-    places = np.where(same.any(axis=1), same.argmax(axis=1), most)
+    found_at = np.where(same.any(axis=1), same.argmax(axis=1), -1)
+    before = np.concatenate([counts.cumsum(axis=1) - counts, np.full((len(counts), 1), most)], axis=1)
+    places = np.take_along_axis(before, found_at, axis=1)  # among the candidates that count; the last for "not found"
     # A graph looks at `effort` rows, and at more where more candidates are asked for: recall it does not have.
     seen = [count if index.has_lists else min(count, effort) for count in reranks]
     return np.stack([(places < count).sum(axis=1) / _at_most(exact) for count in seen])
+
+
+def _among(row_ids: RowIds, others: RowIds) -> npt.NDArray[np.bool_]:
+    """``(n, m)`` which of each query's row ids are among its others."""
+    same = np.zeros(row_ids.shape, np.bool_)
+    for column in others.T:
+        same |= row_ids == column[:, np.newaxis]
+    return same
 
 
 def interval(shares: Shares) -> tuple[float, float]:

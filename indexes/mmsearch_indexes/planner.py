@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from mmsearch_indexes.errors import OverBudget
 from mmsearch_indexes.recipe import MIN_ROWS_PER_LIST, IndexRecipe
+from mmsearch_indexes.structure import check_recipe
 
 EXACT_ROWS = 100_000
 """Up to here comparing all rows takes some 20 ms on one core, and nothing is ever missed."""
@@ -64,7 +65,7 @@ def plan(
 
     Raises:
         OverBudget: nothing fits; it says the smallest budget that would do.
-        InvalidRecipe: a factory that is not known.
+        InvalidRecipe: a factory that is not known, or not for rows of this width.
     """
     rungs = [_as_asked(n, dim, factory)] if factory else _ladder(n, dim, recall)
     for rung in rungs:
@@ -118,7 +119,9 @@ def _ladder(n: int, dim: int, recall: float) -> list[Plan]:
 
 
 def _as_asked(n: int, dim: int, factory: str) -> Plan:
-    nlist = IndexRecipe(factory=factory).fitted(n).nlist
+    recipe = IndexRecipe(factory=factory)
+    check_recipe(recipe, dim)
+    nlist = recipe.fitted(n).nlist
     return _listed(n, dim, factory, nlist, _bytes_a_row(factory, dim), "the recipe that was asked for")
 
 

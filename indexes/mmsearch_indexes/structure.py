@@ -17,10 +17,7 @@ from mmsearch_indexes.recipe import IndexRecipe
 def trained(recipe: IndexRecipe, sample: Matrix) -> Any:
     """An empty FAISS index that has learned its centroids and codes; raises ``InvalidRecipe`` where it cannot."""
     faiss = load_faiss()
-    try:
-        structure = faiss.index_factory(sample.shape[1], recipe.factory, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as err:
-        raise InvalidRecipe(f"FAISS cannot build {recipe.factory!r} over rows of {sample.shape[1]}: {err}") from err
+    structure = _untrained(recipe, sample.shape[1])
     lists = lists_of(structure)
     if lists is not None:
         lists.cp.seed = recipe.seed
@@ -33,6 +30,11 @@ def trained(recipe: IndexRecipe, sample: Matrix) -> Any:
     with clustering_on_gpu(lists):
         structure.train(sample)
     return structure
+
+
+def check_recipe(recipe: IndexRecipe, dim: int) -> None:
+    """Raise ``InvalidRecipe`` where rows of this width cannot be indexed so, as when codes do not divide it."""
+    _untrained(recipe, dim)
 
 
 def visit_by_inner_product(structure: Any) -> None:
@@ -84,6 +86,15 @@ def reranking_parameters(structure: Any, effort: int, candidates: int, k: int, s
         k_factor=(candidates + 0.5) / k,  # FAISS multiplies with k and rounds down
         base_index_params=search_parameters(structure, effort, selector),
     )
+
+
+def _untrained(recipe: IndexRecipe, dim: int) -> Any:
+    faiss = load_faiss()
+    try:
+        return faiss.index_factory(dim, recipe.factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as err:
+        reason = str(err).rpartition("failed: ")[2].strip()
+        raise InvalidRecipe(f"FAISS cannot build {recipe.factory!r} over rows of {dim}: {reason}") from err
 
 
 def _even_out_groups(rotation: Any, sample: Matrix) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 from mmsearch_indexes.approximate import ApproximateIndex
 from mmsearch_indexes.errors import InvalidVectors
 from mmsearch_indexes.measuring import Shares, interval, one_thread, seconds_each, shares_by_rerank
-from mmsearch_indexes.neighbors import Matrix, RowIds
+from mmsearch_indexes.neighbors import Matrix
 from mmsearch_indexes.recipe import TUNED_K, Setting, Tuned
+from mmsearch_indexes.truth import Truth, find_truth
 
 RERANKS = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 160, 200, 250, 320, 400, 500, 640)
 MIN_QUERIES = 40
@@ -25,15 +26,14 @@ _TIMED_QUERIES = 60  # a round
 _ROUNDS = 5
 
 
-def tune(index: ApproximateIndex, queries: Matrix, *, recall: float, exact: RowIds | None = None) -> Tuned:
+def tune(index: ApproximateIndex, queries: Matrix, *, recall: float, truth: Truth | None = None) -> Tuned:
     """Find the quickest setting whose ann_recall@10 is ``recall`` or more for queries such as these.
 
     Args:
         index: what to tune; its ``tuned`` is not looked at.
         queries: ``(n_queries, dim)`` float32, 40 or more, of one kind. A thousand give an interval of about .01.
-            Where they are indexed rows themselves, give ``exact`` without them.
         recall: what is promised, above 0 and below 1.
-        exact: ``(n_queries, 10)`` the true neighbours, best first; found by comparing all rows where it is None.
+        truth: what they should find; where it is None, all rows are compared.
 
     Returns:
         The setting, with what the queries that did not choose it measured. Where no setting reaches the target,
@@ -47,15 +47,13 @@ def tune(index: ApproximateIndex, queries: Matrix, *, recall: float, exact: RowI
         raise ValueError(f"recall is {recall}; give a number above 0 and below 1")
     if len(queries) < MIN_QUERIES:
         raise InvalidVectors(f"{len(queries)} queries tell too little to tune with; give {MIN_QUERIES} or more")
-    if exact is None:
-        exact = index.search_exactly(queries, TUNED_K).row_ids
+    truth = truth or find_truth(index, queries)
     # Every other query, as neighbours in a file are often alike.
-    choosing, choosing_exact = queries[::2], exact[::2]
-    measuring, measuring_exact = queries[1::2], exact[1::2]
-    costs = _seconds(index, measuring, _keeping(index, choosing, choosing_exact, recall))
+    choosing, measuring = slice(None, None, 2), slice(1, None, 2)
+    settings = _keeping(index, queries[choosing], truth.take(choosing), recall)
+    costs = _seconds(index, queries[measuring], settings)
     setting = min(costs, key=lambda setting: costs[setting])
-    # By the candidates, as a query may be an indexed row itself, which is no neighbour of its own and takes one place.
-    shares = shares_by_rerank(index, measuring, measuring_exact, setting.effort, [setting.rerank])[0]
+    shares = shares_by_rerank(index, queries[measuring], truth.take(measuring), setting.effort, [setting.rerank])[0]
     low, high = interval(shares)
     return Tuned(
         effort=setting.effort,
@@ -65,15 +63,15 @@ def tune(index: ApproximateIndex, queries: Matrix, *, recall: float, exact: RowI
         recall_low=round(low, 4),
         recall_high=round(high, 4),
         qps=round(1 / costs[setting], 1),
-        n_queries=len(measuring),
+        n_queries=len(shares),
     )
 
 
-def _keeping(index: ApproximateIndex, queries: Matrix, exact: RowIds, recall: float) -> list[Setting]:
+def _keeping(index: ApproximateIndex, queries: Matrix, truth: Truth, recall: float) -> list[Setting]:
     """Settings that keep the promise, each with less effort and more candidates than the next."""
     if index.structure is None:
         return [Setting(effort=1, rerank=TUNED_K)]
-    lowest_recall = cache(partial(_lowest_recall, index, queries, exact))
+    lowest_recall = cache(partial(_lowest_recall, index, queries, truth))
     keeping: list[Setting] = []
     for place in reversed(range(len(RERANKS))):
         start = keeping[-1].effort if keeping else 1
@@ -104,9 +102,9 @@ def _least_effort(suffices: Callable[[int], bool], start: int, most: int) -> int
     return effort
 
 
-def _lowest_recall(index: ApproximateIndex, queries: Matrix, exact: RowIds, effort: int) -> Shares:
+def _lowest_recall(index: ApproximateIndex, queries: Matrix, truth: Truth, effort: int) -> Shares:
     """``(len(RERANKS),)`` the lower end of the interval of recall, for each number of candidates."""
-    shares = shares_by_rerank(index, queries, exact, effort, RERANKS)
+    shares = shares_by_rerank(index, queries, truth, effort, RERANKS)
     lowest: Shares = shares.mean(axis=1) - _ONE_SIDED * shares.std(axis=1) / np.sqrt(len(queries))
     return lowest
 

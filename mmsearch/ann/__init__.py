@@ -1,5 +1,6 @@
 """Approximate indexes over a collection's items: built, tuned for each kind of query, and searched."""
 
+from mmsearch.ann.border import raised_as
 from mmsearch.ann.building import (
     DUE_SHARE,
     PAYS_SHARE,
@@ -11,7 +12,7 @@ from mmsearch.ann.building import (
     outdated,
 )
 from mmsearch.ann.item_index import ItemIndex
-from mmsearch.ann.queries import TuningQueries, exact_neighbors, tuning_queries
+from mmsearch.ann.queries import TuningQueries, truth_of, tuning_queries
 from mmsearch.ann.sentences import everyday_sentences
 from mmsearch.ann.stored import QUERY_KINDS, IndexInfo, indexes_in_use, open_index
 
@@ -28,9 +29,10 @@ __all__ = [
     "TuningQueries",
     "build",
     "everyday_sentences",
-    "exact_neighbors",
     "indexes_in_use",
     "open_index",
     "outdated",
+    "raised_as",
+    "truth_of",
     "tuning_queries",
 ]

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import math
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from mmsearch.ann.queries import exact_neighbors, tuning_queries
-from mmsearch.ann.stored import IDS, MEAN, QUERY_KINDS, IndexInfo, indexes_in_use
+from mmsearch.ann.border import raised_as
+from mmsearch.ann.queries import truth_of, tuning_queries
+from mmsearch.ann.stored import IDS, MEAN, QUERY_KINDS, IndexInfo, describe, indexes_in_use
 from mmsearch.arrays import Embeddings, Ids, StoredEmbeddings
 from mmsearch.encoders import DualEncoder
-from mmsearch.errors import BuildError, MissingPackage
-from mmsearch.store import Modality, Snapshot, Store
+from mmsearch.errors import BuildError
+from mmsearch.store import Modality, Snapshot, Store, no_index
 from mmsearch_indexes import (
     EXACT_ROWS,
     ApproximateIndex,
-    FaissMissing,
+    IndexRecipe,
+    IndexUnusable,
+    OverBudget,
     Plan,
-    VectorIndexError,
     plan,
     save_index,
     store_rows,
@@ -75,7 +80,7 @@ class BuildReport:
     plan: Plan
     rows: int
     index: IndexInfo | None
-    """None where comparing all items is the plan."""
+    """None where comparing all items is the plan, or where somebody else built another meanwhile."""
     seconds: float
 
 
@@ -103,23 +108,51 @@ def build(
         CollectionError: the collection cannot be read or written; the index before it serves on.
         MissingPackage: faiss is not installed.
     """
-    with _translated():
+    with raised_as(BuildError):
         snapshot = store.snapshot()
+        for lost in snapshot.manifest.index.keys() - snapshot.counts().keys():
+            store.commit(snapshot, index={lost: None})
         reports = []
-        for name, n in snapshot.counts().items():
-            if name not in modalities:
-                continue
-            modality = Modality(name)
-            asked = options or _as_before(snapshot, modality)
-            memory = asked.memory_bytes and max(1, asked.memory_bytes * n // len(snapshot))
-            chosen = plan(n, snapshot.dim, memory_bytes=memory, recall=asked.recall, factory=asked.recipe)
-            announce(modality, chosen)
-            start = perf_counter()
-            built = _built(store, snapshot, encoder, modality, chosen, asked, progress)
-            reports.append(
-                BuildReport(modality=modality, plan=chosen, rows=n, index=built, seconds=perf_counter() - start)
-            )
+        for modality, (chosen, asked) in _planned(snapshot, options).items():
+            if modality in modalities:
+                announce(modality, chosen)
+                start = perf_counter()
+                index = _Build(store, snapshot, encoder, modality, asked, progress).run(chosen)
+                rows, seconds = snapshot.counts()[modality], perf_counter() - start
+                reports.append(BuildReport(modality=modality, plan=chosen, rows=rows, index=index, seconds=seconds))
         return tuple(reports)
+
+
+def _planned(snapshot: Snapshot, options: BuildOptions | None) -> dict[Modality, tuple[Plan, BuildOptions]]:
+    """What to build for each modality, and what was asked for; memory goes to each as it needs, then by its items."""
+    counts = {Modality(name): n for name, n in snapshot.counts().items()}
+    asked = {modality: options or _as_before(snapshot, modality) for modality in counts}
+    smallest = {modality: _smallest(n, snapshot.dim, asked[modality]) for modality, n in counts.items()}
+    needed = sum(smallest.values())
+    plans = {}
+    for modality, n in counts.items():
+        memory = asked[modality].memory_bytes
+        if memory is not None:
+            if memory < needed:
+                raise BuildError(
+                    f"indexes of {len(snapshot):,} items need {_size(needed)} of memory at least, and {_size(memory)} "
+                    f"were given; give {_size(needed)}"
+                )
+            memory = smallest[modality] + (memory - needed) * n // len(snapshot)
+        recall, factory = asked[modality].recall, asked[modality].recipe
+        plans[modality] = plan(n, snapshot.dim, memory_bytes=memory, recall=recall, factory=factory), asked[modality]
+    return plans
+
+
+def _smallest(n: int, dim: int, options: BuildOptions) -> int:
+    try:
+        return plan(n, dim, memory_bytes=0, recall=options.recall, factory=options.recipe).resident_bytes
+    except OverBudget as err:
+        return err.smallest_bytes
+
+
+def _size(size_bytes: int) -> str:
+    return f"{math.ceil(size_bytes / 1e3):,} kB" if size_bytes < 1e6 else f"{math.ceil(size_bytes / 1e6):,} MB"
 
 
 def _as_before(snapshot: Snapshot, modality: Modality) -> BuildOptions:
@@ -128,46 +161,79 @@ def _as_before(snapshot: Snapshot, modality: Modality) -> BuildOptions:
     return BuildOptions(**{field.name: said[field.name] for field in fields(BuildOptions) if field.name in said})
 
 
-def _built(
-    store: Store,
-    snapshot: Snapshot,
-    encoder: DualEncoder,
-    modality: Modality,
-    chosen: Plan,
-    options: BuildOptions,
-    progress: BuildProgress,
-) -> IndexInfo | None:
-    """Build as planned and commit; None where no index is wanted."""
-    if chosen.recipe.is_exact:
-        store.commit(snapshot, index={modality: None})
-        return None
-    n = snapshot.counts()[modality]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Build:
+    """The items of one modality, on their way into an index."""
 
-    def fill(folder: Path) -> int:
-        parts = _Parts(snapshot, modality, lambda done: progress(modality, BuildStep.READING, done, n))
-        rows = store_rows(folder, parts, snapshot.dim)
+    store: Store
+    snapshot: Snapshot
+    encoder: DualEncoder
+    modality: Modality
+    options: BuildOptions
+    progress: BuildProgress
+
+    def run(self, chosen: Plan) -> IndexInfo | None:
+        """Build as planned and commit; None where no index is wanted, or somebody else built one meanwhile."""
+        n = self.snapshot.counts()[self.modality]
+        if chosen.recipe.is_exact:
+            # Where an index would be built without asking, it is noted that none is wanted.
+            entry = no_index(n, asdict(self.options)) if n > EXACT_ROWS else None
+            self.store.commit(self.snapshot, index={self.modality: entry})
+            return None
+        entry = self.store.write_index(partial(self._fill, chosen.recipe), options=asdict(self.options))
+        committed = self.store.commit(self.snapshot, index={self.modality: entry})
+        with contextlib.suppress(IndexUnusable):
+            return describe(entry, committed, self.modality)
+        return None
+
+    def _fill(self, recipe: IndexRecipe, folder: Path) -> int:
+        """Put the files of an index into a folder; returns how many items it holds."""
+        n = self.snapshot.counts()[self.modality]
+        parts = _Parts(
+            self.snapshot, self.modality, lambda done: self.progress(self.modality, BuildStep.READING, done, n)
+        )
+        rows = store_rows(folder, parts, self.snapshot.dim)
         done = 0
 
         def added(count: int) -> None:
             nonlocal done
             done += count
-            progress(modality, BuildStep.ADDING, done, n)
+            self.progress(self.modality, BuildStep.ADDING, done, n)
 
-        progress(modality, BuildStep.ADDING, 0, n)
-        index = ApproximateIndex.build(rows, chosen.recipe, progress=added)
-        for place, kind in enumerate(QUERY_KINDS):
-            progress(modality, BuildStep.TUNING, place, len(QUERY_KINDS))
-            queries = tuning_queries(snapshot, encoder, indexed=modality, asked_in=kind)
-            if queries:
-                exact = exact_neighbors(index, queries)
-                index = index.with_tuned(kind, tune(index, queries.vectors, recall=options.recall, exact=exact))
+        added(0)
+        index = self._tuned(ApproximateIndex.build(rows, recipe, progress=added))
         save_index(index, folder)
-        np.save(folder / IDS, parts.ids)
-        np.save(folder / MEAN, parts.mean)
+        _save(parts.ids, folder / IDS)
+        _save(parts.mean, folder / MEAN)
         return len(rows)
 
-    entry = store.write_index(fill, options=asdict(options))
-    return indexes_in_use(store.commit(snapshot, index={modality: entry})).get(modality)
+    def _counter(self, step: BuildStep) -> Callable[[int], None]:
+        """To be told how many more items a step is done with."""
+        done, total = 0, self.snapshot.counts()[self.modality]
+
+        def count(more: int) -> None:
+            nonlocal done
+            done += more
+            self.progress(self.modality, step, done, total)
+
+        return count
+
+    def _tuned(self, index: ApproximateIndex) -> ApproximateIndex:
+        """The index, tuned for each kind of query that there are queries of."""
+        for place, kind in enumerate(QUERY_KINDS):
+            self.progress(self.modality, BuildStep.TUNING, place, len(QUERY_KINDS))
+            queries = tuning_queries(self.snapshot, self.encoder, indexed=self.modality, asked_in=kind)
+            if queries:
+                truth = truth_of(index, queries)
+                index = index.with_tuned(kind, tune(index, queries.vectors, recall=self.options.recall, truth=truth))
+        return index
+
+
+def _save(array: Ids | Embeddings, path: Path) -> None:
+    """As NumPy does, but on a full disk with the error of the system."""
+    data = io.BytesIO()
+    np.save(data, array)
+    path.write_bytes(data.getbuffer())
 
 
 class _Parts:
@@ -181,13 +247,11 @@ class _Parts:
         self._total = np.zeros(snapshot.dim)
 
     def __iter__(self) -> Iterator[StoredEmbeddings]:
-        done = 0
         for ids, rows in self._snapshot.embedding_batches(self._modality):
             self._ids.append(ids)
             self._total += rows.sum(axis=0, dtype=np.float64)
             yield rows
-            done += len(rows)
-            self._progress(done)
+            self._progress(len(rows))
 
     @property
     def ids(self) -> Ids:
@@ -204,22 +268,12 @@ class _Parts:
 def outdated(snapshot: Snapshot) -> dict[Modality, float]:
     """Modality -> the share of its items that its index does not know, or knows in vain: 0 for a fresh one.
 
-    Without an index that is 1, unless the items are few enough to be compared.
+    Without an index that is 1. Where comparing all items was asked for, or they are few and have no index, nothing is
+    said.
     """
     used, shares = indexes_in_use(snapshot), {}
     for name, n in snapshot.counts().items():
         entry = snapshot.manifest.index.get(name)
-        if n > EXACT_ROWS or entry:
+        if entry.files if entry else n > EXACT_ROWS:
             shares[Modality(name)] = (used[name].newer + used[name].gone) / n if name in used else 1.0
     return shares
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the errors of the vector indexes into ours."""
-    try:
-        yield
-    except FaissMissing as err:
-        raise MissingPackage("faiss", "cpu") from err
-    except VectorIndexError as err:
-        raise BuildError(str(err)) from err

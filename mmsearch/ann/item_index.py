@@ -7,40 +7,40 @@ removed since are left out, so an answer never lags behind the snapshot.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
+from mmsearch.ann.border import raised_as
 from mmsearch.ann.stored import open_index
 from mmsearch.arrays import Embeddings, Ids, Scores
-from mmsearch.errors import MissingPackage, QueryError
-from mmsearch.store import Modality, Snapshot
-from mmsearch_indexes import (
-    ApproximateIndex,
-    FaissMissing,
-    FlatIndex,
-    IndexUnusable,
-    VectorIndexError,
-    merge,
-)
+from mmsearch.errors import QueryError
+from mmsearch.store import IndexEntry, Modality, Snapshot
+from mmsearch_indexes import ApproximateIndex, FlatIndex, IndexUnusable, check_k, merge
 from mmsearch_indexes import Neighbors as RowNeighbors
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Built:
-    """An index, and where the snapshot differs from it."""
+class _Opened:
+    """An index, with every byte checked."""
 
+    entry: IndexEntry
     index: ApproximateIndex
     ids: Ids
     """``(n,)`` ascending, of its rows."""
-    gone: Ids
-    """``(m,)`` ascending, rows whose items were removed since."""
     mean: Embeddings
     """``(dim,)`` of its rows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Built:
+    """An index, and which of its items the snapshot has no more."""
+
+    opened: _Opened
+    gone: Ids
+    """``(m,)`` ascending, rows whose items were removed since."""
 
 
 class ItemIndex:
@@ -55,34 +55,37 @@ class ItemIndex:
         self._built = built
 
     @classmethod
-    def open(cls, snapshot: Snapshot, modality: Modality) -> ItemIndex:
+    def open(cls, snapshot: Snapshot, modality: Modality, *, before: ItemIndex | None = None) -> ItemIndex:
         """Make the items of a snapshot searchable.
 
         An index that is damaged or gone costs a warning and time, and nothing else.
+
+        Args:
+            snapshot: of a collection.
+            modality: of the items.
+            before: what an earlier snapshot was searched with: an index that is still in use is not read again.
 
         Raises:
             MissingPackage: faiss is not installed.
             CollectionError: a shard cannot be read.
         """
-        with _translated():
+        with raised_as(QueryError):
             entry = snapshot.manifest.index.get(modality)
-            if entry:
+            if entry and entry.files:
                 try:
-                    return cls._around(snapshot, modality, *open_index(entry, snapshot.folder))
+                    return cls._around(_opened(entry, snapshot, before), snapshot, modality)
                 except IndexUnusable as err:
                     logger.warning("%s; until then every item is compared", err)
             ids, stored = snapshot.embeddings(modality)
             return cls(ids, ids, FlatIndex.build(stored.astype(np.float32)), None)
 
     @classmethod
-    def _around(
-        cls, snapshot: Snapshot, modality: Modality, index: ApproximateIndex, held: Ids, mean: Embeddings
-    ) -> ItemIndex:
+    def _around(cls, opened: _Opened, snapshot: Snapshot, modality: Modality) -> ItemIndex:
         ids = snapshot.table(["id"], modality=modality)["id"].to_numpy()
-        newer = ids[~np.isin(ids, held)]
-        gone = np.flatnonzero(~np.isin(held, ids))
+        newer = ids[~np.isin(ids, opened.ids)]
+        gone = np.flatnonzero(~np.isin(opened.ids, ids))
         vectors = snapshot.vectors(newer).astype(np.float32)
-        return cls(ids, newer, FlatIndex.build(vectors), _Built(index, held, gone, mean))
+        return cls(ids, newer, FlatIndex.build(vectors), _Built(opened, gone))
 
     def search(
         self, queries: Embeddings, k: int, *, asked_in: Modality, among: Ids | None = None
@@ -101,32 +104,35 @@ class ItemIndex:
         Raises:
             QueryError: k is below 1, or queries that do not fit.
         """
-        with _translated():
-            newer_rows = None if among is None else _rows_of(among, self._newer_ids)
-            parts = [self._newer.search(queries, k, among=newer_rows).renamed(self._newer_ids)]
+        with raised_as(QueryError):
+            check_k(k, len(self.ids))
+            rows = None if among is None else _rows_of(among, self._newer_ids)
+            found = self._newer.search(queries, min(k, max(1, len(self._newer))), among=rows)
+            parts = [found.renamed(self._newer_ids)]
             if self._built:
                 parts.append(self._search_built(self._built, queries, k, asked_in, among))
-            found = merge(parts, k)
-        return found.row_ids, found.scores
+            best = merge(parts, k)
+        return best.row_ids, best.scores
 
     @staticmethod
     def _search_built(
         built: _Built, queries: Embeddings, k: int, asked_in: Modality, among: Ids | None
     ) -> RowNeighbors:
-        tuned = built.index.tuned
-        # Nobody had queries of this kind to tune with: what is known of the other must do.
-        setting = (tuned.get(asked_in) or next(iter(tuned.values()))).setting
-        rows = None if among is None else _rows_of(among, built.ids)
-        return built.index.search(queries, k, setting, among=rows, without=built.gone).renamed(built.ids)
+        index, ids = built.opened.index, built.opened.ids
+        # Nobody may have had queries of this kind to tune with: what is known of the other must do.
+        tuned = index.tuned.get(asked_in) or next(iter(index.tuned.values()))
+        rows = None if among is None else _rows_of(among, ids)
+        return index.search(queries, min(k, len(ids)), tuned.setting, among=rows, without=built.gone).renamed(ids)
 
     def vectors(self, ids: Ids) -> Embeddings:
         """``(n, dim)`` float32 vectors of live items of this modality, in the order asked for."""
         if not self._built:
             return self._newer.vectors(np.searchsorted(self.ids, ids))
         vectors = np.empty((len(ids), self._newer.dim), np.float32)
-        rows = _places(ids, self._built.ids)
+        opened = self._built.opened
+        rows = _places(ids, opened.ids)
         held = rows >= 0
-        vectors[held] = self._built.index.rows.take(rows[held], axis=0)
+        vectors[held] = opened.index.rows.take(rows[held], axis=0)
         vectors[~held] = self._newer.vectors(np.searchsorted(self._newer_ids, ids[~held]))
         return vectors
 
@@ -134,11 +140,23 @@ class ItemIndex:
         """``(dim,)`` float32 mean of all vectors; zeros when there are none."""
         if not self._built or not len(self.ids):
             return self._newer.mean()
-        gone = self._built.index.rows.take(self._built.gone, axis=0)
-        total = self._built.mean.astype(np.float64) * len(self._built.ids) - gone.sum(axis=0, dtype=np.float64)
+        opened, gone = self._built.opened, self._built.gone
+        total = opened.mean.astype(np.float64) * len(opened.ids)
+        total -= opened.index.rows.take(gone, axis=0).sum(axis=0, dtype=np.float64)
         total += self._newer.mean().astype(np.float64) * len(self._newer)
         mean: Embeddings = (total / len(self.ids)).astype(np.float32)
         return mean
+
+    @property
+    def opened(self) -> _Opened | None:
+        """The index in use."""
+        return self._built.opened if self._built else None
+
+
+def _opened(entry: IndexEntry, snapshot: Snapshot, before: ItemIndex | None) -> _Opened:
+    if before and before.opened and before.opened.entry == entry:
+        return before.opened
+    return _Opened(entry, *open_index(entry, snapshot.folder))
 
 
 def _rows_of(ids: Ids, known: Ids) -> Ids:
@@ -152,14 +170,3 @@ def _places(ids: Ids, known: Ids) -> Ids:
         return np.full(len(ids), -1, np.int64)
     place = np.searchsorted(known, ids).clip(max=len(known) - 1)
     return np.where(known[place] == ids, place, -1)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the errors of the vector indexes into ours."""
-    try:
-        yield
-    except FaissMissing as err:
-        raise MissingPackage("faiss", "cpu") from err
-    except VectorIndexError as err:
-        raise QueryError(str(err)) from err

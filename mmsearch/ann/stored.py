@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def open_index(entry: IndexEntry, collection: Path) -> tuple[ApproximateIndex, I
         _check(folder / name, entry)
     index = load_index(folder)  # which checks the files that meta.json names
     ids = _read_ids(folder)
-    mean = np.load(folder / MEAN, allow_pickle=False)
+    mean = _read_array(folder / MEAN)
     if not len(ids) == len(index) == entry.rows or mean.shape != (index.dim,) or not index.tuned:
         raise IndexUnusable(f"{folder} holds another index than was built", folder)
     return index, ids, mean
@@ -53,7 +54,7 @@ class IndexInfo:
     tuned: Mapping[str, Tuned]
     """Kind of query -> how it is searched, and what was measured."""
     memory_bytes: int
-    """What searching keeps in memory."""
+    """Of its lists and codes, which searching keeps in memory."""
     size_bytes: int
     """On the disk."""
     newer: int
@@ -66,12 +67,18 @@ def indexes_in_use(snapshot: Snapshot) -> dict[str, IndexInfo]:
     """Modality -> the index in use; those that are gone or do not say what they are are left out."""
     described = {}
     for modality, entry in snapshot.manifest.index.items():
-        with contextlib.suppress(IndexUnusable):
-            described[modality] = _describe(entry, snapshot, modality)
+        if entry.files:
+            with contextlib.suppress(IndexUnusable):
+                described[modality] = describe(entry, snapshot, modality)
     return described
 
 
-def _describe(entry: IndexEntry, snapshot: Snapshot, modality: str) -> IndexInfo:
+def describe(entry: IndexEntry, snapshot: Snapshot, modality: str) -> IndexInfo:
+    """What an index is; reads its ids and none of its vectors.
+
+    Raises:
+        IndexUnusable: it is gone, or does not say.
+    """
     folder = entry.path_in(snapshot.folder)
     said = describe_index(folder)
     held = _read_ids(folder)
@@ -90,11 +97,17 @@ def _describe(entry: IndexEntry, snapshot: Snapshot, modality: str) -> IndexInfo
 
 
 def _read_ids(folder: Path) -> Ids:
-    try:
-        ids: Ids = np.load(folder / IDS, allow_pickle=False)
-    except (OSError, ValueError) as err:
-        raise IndexUnusable(f"{folder / IDS} cannot be read", folder) from err
+    ids: Ids = _read_array(folder / IDS)
+    if ids.dtype != np.int64 or ids.ndim != 1:
+        raise IndexUnusable(f"{folder / IDS} holds no ids", folder)
     return ids
+
+
+def _read_array(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as err:
+        raise IndexUnusable(f"{path} cannot be read", path.parent) from err
 
 
 def _check(path: Path, entry: IndexEntry) -> None:

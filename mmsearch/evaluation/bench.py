@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmsearch.ann import QUERY_KINDS, exact_neighbors, open_index, tuning_queries
+from mmsearch.ann import QUERY_KINDS, open_index, raised_as, truth_of, tuning_queries
 from mmsearch.encoders import DualEncoder
+from mmsearch.errors import BuildError
 from mmsearch.evaluation.plot import PlotLine, PlotPoint, recall_plot
 from mmsearch.search.html_file import write_html
 from mmsearch.store import Modality, Snapshot
@@ -100,54 +101,66 @@ def bench(
         progress: told how many measurements more are done.
 
     Raises:
+        BuildError: nothing can be built to be measured.
         CollectionError: the collection cannot be read.
         MissingPackage: faiss is not installed.
     """
-    curves = []
-    for modality in map(Modality, snapshot.counts()):
-        index, recipe = _index_of(snapshot, modality)
-        if index is None:
-            continue
-        for kind in QUERY_KINDS:
-            queries = tuning_queries(snapshot, encoder, indexed=modality, asked_in=kind, seed=_SEED)
-            if queries:
-                tuned = index.tuned.get(kind)
-                measured = measure_curve(
-                    index,
-                    queries.vectors,
-                    exact_neighbors(index, queries),
-                    in_use=tuned.setting if tuned else None,
-                    seconds=seconds,
-                    progress=progress,
-                )
-                curves.append(
-                    Curve(
-                        modality=modality,
-                        queries=kind,
-                        n=len(index),
-                        dim=index.dim,
-                        recipe=recipe,
-                        exact_qps=measured.exact_qps,
-                        points=measured.points,
-                        tuned=measured.in_use,
-                    )
-                )
-    return BenchReport(curves=tuple(curves))
+    with raised_as(BuildError):
+        curves: list[Curve] = []
+        for modality in map(Modality, snapshot.counts()):
+            found = _index_of(snapshot, modality)
+            if found:
+                curves += _curves(modality, *found, snapshot, encoder, seconds, progress)
+        return BenchReport(curves=tuple(curves))
 
 
-def _index_of(snapshot: Snapshot, modality: Modality) -> tuple[ApproximateIndex | None, str]:
-    """What is measured, and what to call it."""
+def _curves(
+    modality: Modality,
+    index: ApproximateIndex,
+    recipe: str,
+    snapshot: Snapshot,
+    encoder: DualEncoder,
+    seconds: float,
+    progress: Callable[[int], None],
+) -> Iterator[Curve]:
+    """One for each kind of query that there are queries of."""
+    for kind in QUERY_KINDS:
+        queries = tuning_queries(snapshot, encoder, indexed=modality, asked_in=kind, seed=_SEED)
+        if queries:
+            tuned = index.tuned.get(kind)
+            measured = measure_curve(
+                index,
+                queries.vectors,
+                truth_of(index, queries),
+                in_use=tuned.setting if tuned else None,
+                seconds=seconds,
+                progress=progress,
+            )
+            yield Curve(
+                modality=modality,
+                queries=kind,
+                n=len(index),
+                dim=index.dim,
+                recipe=recipe,
+                exact_qps=measured.exact_qps,
+                points=measured.points,
+                tuned=measured.in_use,
+            )
+
+
+def _index_of(snapshot: Snapshot, modality: Modality) -> tuple[ApproximateIndex, str] | None:
+    """What is measured, and what to call it; None where the items are too few."""
     entry = snapshot.manifest.index.get(modality)
-    if entry:
+    if entry and entry.files:
         try:
             index = open_index(entry, snapshot.folder)[0]
         except IndexUnusable as err:
-            logger.warning("%s; it is not measured", err)
-            return None, ""
-        return index, index.recipe.factory
+            logger.warning("%s; one that is built for this is measured", err)
+        else:
+            return index, index.recipe.factory
     _, rows = snapshot.embeddings(modality)
     if len(rows) < _LEAST_ROWS:
-        return None, ""
+        return None
     # With less memory than the rows take as float32, comparing them all is not what is planned.
     recipe = plan(len(rows), snapshot.dim, memory_bytes=2 * rows.size).recipe
     return ApproximateIndex.build(rows, recipe), f"{recipe.factory}, which is not in use"

@@ -37,9 +37,11 @@ class Neighbors:
 class Searcher:
     """Answers queries over a snapshot; the index of a modality is opened when first asked for."""
 
-    def __init__(self, snapshot: Snapshot, *, home: Path) -> None:
+    def __init__(self, snapshot: Snapshot, *, home: Path, before: Searcher | None = None) -> None:
+        """Search a snapshot; what ``before`` opened for an earlier one is taken over where it still serves."""
         self.snapshot = snapshot
         self._home = home
+        self._earlier = dict(before._indexes) if before else {}
         self._ids: dict[Modality, Ids] = {}
         self._samples: dict[Modality, Embeddings] = {}
         self._indexes: dict[Modality, ItemIndex] = {}
@@ -61,12 +63,13 @@ class Searcher:
             MissingPackage: faiss is not installed.
         """
         index = self._index(modality)
-        kinds = np.array(asked_in)
-        found = Neighbors(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
-        for kind in np.unique(kinds):  # of a batch too, each query is searched for as it would be alone
-            rows = kinds == kind
-            found.ids[rows], found.scores[rows] = index.search(queries[rows], k, asked_in=Modality(kind), among=among)
-        return found
+        # Of a batch too, each query is searched for as it would be alone.
+        rows = {kind: np.flatnonzero([of is kind for of in asked_in]) for kind in dict.fromkeys(asked_in)}
+        rows = rows or {Modality.TEXT: np.arange(0)}
+        found = [index.search(queries[some], k, asked_in=kind, among=among) for kind, some in rows.items()]
+        order = np.argsort(np.concatenate(list(rows.values())))
+        ids, scores = (np.concatenate(parts)[order] for parts in zip(*found, strict=True))
+        return Neighbors(ids, scores)
 
     @property
     def default_modality(self) -> Modality:
@@ -156,7 +159,8 @@ class Searcher:
 
     def _index(self, modality: Modality) -> ItemIndex:
         if modality not in self._indexes:
-            self._indexes[modality] = ItemIndex.open(self.snapshot, modality)
+            earlier = self._earlier.pop(modality, None)
+            self._indexes[modality] = ItemIndex.open(self.snapshot, modality, before=earlier)
         return self._indexes[modality]
 
 

@@ -1,5 +1,6 @@
 """The collection's folder on disk: shards, manifests, commits, tombstones, locks. Knows no encoder."""
 
+from mmsearch.store.indexes import no_index
 from mmsearch.store.manifest import FileEntry, IndexEntry, Manifest, ShardEntry, TombstoneEntry
 from mmsearch.store.repair import RepairReport
 from mmsearch.store.schema import EXIF_SCHEMA, FAILURE_SCHEMA, Modality, embedding_column, item_schema
@@ -22,5 +23,6 @@ __all__ = [
     "TombstoneEntry",
     "embedding_column",
     "item_schema",
+    "no_index",
     "verify",
 ]

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from mmsearch.store.durable import ensure_folder, file_sha256, move, sync_folder, writing
-from mmsearch.store.lock import STALE
+from mmsearch.store.lock import STALE, clear_temporary
 from mmsearch.store.manifest import IndexEntry, Manifest
 
 _NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def write_index(collection: Path, fill: Callable[[Path], int], options: Mapping[str, Any]) -> IndexEntry:
+def write_index(
+    collection: Path, fill: Callable[[Path], int], options: Mapping[str, Any], today: datetime
+) -> IndexEntry:
     """Put an index on the disk, to be named by a commit.
 
     Args:
@@ -32,10 +34,12 @@ def write_index(collection: Path, fill: Callable[[Path], int], options: Mapping[
         fill: puts the index's files into an empty folder, and returns how many items they are of. When it raises,
             nothing is left of them.
         options: what was asked for, as plain values; kept with the index.
+        today: what killed builds left behind more than a day before is removed.
 
     Raises:
         CollectionError: the files cannot be written; nothing is left of them.
     """
+    clear_temporary(collection, today)
     name = str(uuid.uuid4())
     temporary = ensure_folder(collection / "tmp") / name
     with writing(collection / IndexEntry.folder / name):
@@ -58,6 +62,11 @@ def write_index(collection: Path, fill: Callable[[Path], int], options: Mapping[
             shutil.rmtree(temporary, ignore_errors=True)
             raise
     return entry
+
+
+def no_index(rows: int, options: Mapping[str, Any]) -> IndexEntry:
+    """What a manifest says where all items are to be compared."""
+    return IndexEntry(name=str(uuid.uuid4()), rows=rows, size_bytes=0, files={}, options=dict(options))
 
 
 def clear_indexes(collection: Path, *, before: Manifest, now: Manifest, today: datetime) -> None:

@@ -13,6 +13,7 @@ from mmsearch.store.sealed import seal
 
 _NAME = re.compile(r"[0-9a-f-]+\.parquet")
 _FOLDER_NAME = re.compile(r"[0-9a-f-]{36}")
+_INDEX_FILE = re.compile(r"[a-z0-9]+\.[a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,10 @@ class ShardEntry(FileEntry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexEntry:
-    """A derived index over the items of one modality: a folder of files, which may be missing at any time."""
+    """What the items of one modality are searched by: a folder of files, which may be missing at any time.
+
+    Without files all items are compared, because that was asked for.
+    """
 
     folder: ClassVar[str] = "indexes"
 
@@ -87,7 +91,7 @@ class IndexEntry:
     """What was asked for when it was built; what builds it anew asks for the same."""
 
     def __post_init__(self) -> None:
-        if not _FOLDER_NAME.fullmatch(self.name) or any(Path(name).name != name for name in self.files):
+        if not _FOLDER_NAME.fullmatch(self.name) or not all(map(_INDEX_FILE.fullmatch, self.files)):
             raise ValueError(f"{self.name!r} with {sorted(self.files)} is not an index of a collection")
 
     def path_in(self, collection: Path) -> Path:

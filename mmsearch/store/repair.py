@@ -17,8 +17,9 @@ from mmsearch.arrays import Ids
 from mmsearch.errors import CollectionError, Corrupt
 from mmsearch.store.commit import clashing_ids, doubled_keys, write_tombstones
 from mmsearch.store.durable import ensure_folder, move
+from mmsearch.store.indexes import clear_indexes
 from mmsearch.store.lock import clear_temporary
-from mmsearch.store.manifest import Manifest, ShardEntry
+from mmsearch.store.manifest import IndexEntry, Manifest, ShardEntry
 from mmsearch.store.schema import int_column
 from mmsearch.store.shards import describe_shard, open_parquet, replaced_shard
 from mmsearch.store.snapshot import Snapshot
@@ -47,7 +48,8 @@ class RepairReport:
 def repair(store: Writer, *, adopt: bool, now: datetime) -> RepairReport:
     """Leave a collection that ``verify`` finds nothing wrong with.
 
-    Damaged and missing files leave the collection in one commit and are moved to ``damaged/``, never deleted.
+    Damaged and missing files leave the collection in one commit and are moved to ``damaged/``, never deleted; but
+    indexes are, as they can be built anew.
     With ``adopt``, whole shards of this collection and space that no manifest names are committed, but for
     rows whose key is live already; rows whose id was given to another item get a new one.
 
@@ -85,7 +87,8 @@ def _commit_what_is_whole(store: Writer) -> tuple[list[Path], list[ShardEntry]]:
         head = store.log.head(or_genesis=True)
         bad = check_files(store.path, head.manifest)
         manifest = replace(_without(store, head.manifest, bad), next_id=head.next_id, created=store.clock().isoformat())
-        if store.log.publish(head, manifest, follows=False):
+        if published := store.log.publish(head, manifest, follows=False):
+            clear_indexes(store.path, before=head.manifest, now=published, today=store.clock())
             dropped = [shard for shard in head.manifest.shards if shard.name in bad]
             return [damage.path for damage in bad.values()], dropped
 
@@ -101,7 +104,7 @@ def _without(store: Writer, manifest: Manifest, bad: Container[str]) -> Manifest
         shards=tuple(shard for shard in manifest.shards if shard.name not in bad),
         tombstones=tuple(entry for entry in manifest.tombstones if entry.name not in bad),
         failures=None if failures is None or failures.name in bad else failures,
-        index={modality: entry for modality, entry in manifest.index.items() if entry.name not in bad},
+        index={modality: entry for modality, entry in manifest.index.items() if not _is_bad(entry, bad)},
     )
     view = Snapshot(store.path, rest, store.space.dim)
     dead = np.union1d(view.dead, _older_twins(view))
@@ -111,6 +114,10 @@ def _without(store: Writer, manifest: Manifest, bad: Container[str]) -> Manifest
         return undead
     counts = Counter(gone["modality"].to_pylist())
     return replace(undead, tombstones=(write_tombstones(store.path, int_column(gone["id"]), counts),))
+
+
+def _is_bad(entry: IndexEntry, bad: Container[str]) -> bool:
+    return any(f"{entry.name}/{name}" in bad for name in entry.files)
 
 
 def _older_twins(view: Snapshot) -> Ids:

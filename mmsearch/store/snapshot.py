@@ -195,6 +195,7 @@ class Snapshot:
         """The same view of some of its shards."""
         part = Snapshot(self.folder, replace(self.manifest, shards=tuple(shards)), self.dim)
         part._footers = self._footers
+        part.__dict__["dead"] = self.dead  # what was read once
         return part
 
     @contextmanager

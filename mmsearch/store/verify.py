@@ -85,7 +85,7 @@ def _lost_manifests(path: Path, log: ManifestLog) -> Iterator[Damage]:
 def check_files(
     collection: Path, manifest: Manifest, progress: Callable[[int], None] | None = None
 ) -> dict[str, Damage]:
-    """Name -> damage, for each file and each index of ``manifest`` that is not what was written."""
+    """Name -> damage, for each file of ``manifest`` that is not what was written; of an index, ``<folder>/<name>``."""
     bad = {}
     for entry in manifest.files:
         message = _difference(entry.path_in(collection), entry)
@@ -94,22 +94,21 @@ def check_files(
         if progress:
             progress(entry.size_bytes)
     for index in manifest.index.values():
-        for name, sha256 in index.files.items():
-            path = index.path_in(collection) / name
-            # Anybody may delete an index as a whole, and what is left of it serves nobody.
-            if index.path_in(collection).exists() and not _holds(path, sha256):
-                message = f"{path} is damaged: the index is not used; build it anew with: mmsearch build"
-                bad[index.name] = Damage(path, message)
+        folder = index.path_in(collection)
+        for name, sha256 in index.files.items() if folder.exists() else ():  # anybody may delete one as a whole
+            if message := _index_difference(folder / name, sha256):
+                bad[f"{index.name}/{name}"] = Damage(folder / name, message)
         if progress:
             progress(index.size_bytes)
     return bad
 
 
-def _holds(path: Path, sha256: str) -> bool:
+def _index_difference(path: Path, sha256: str) -> str | None:
+    way_out = "the index is not used; build it anew with: mmsearch build"
     try:
-        return file_sha256(path) == sha256
-    except OSError:
-        return False
+        return None if file_sha256(path) == sha256 else f"{path} is damaged: its checksum does not match; {way_out}"
+    except OSError as err:
+        return f"{path} cannot be read ({err.strerror}); {way_out}"
 
 
 def _difference(path: Path, entry: FileEntry) -> str | None:

@@ -118,7 +118,7 @@ class Writer:
 
     def write_index(self, fill: Callable[[Path], int], *, options: Mapping[str, Any]) -> IndexEntry:
         """Put an index on the disk, to be named by a commit; see ``indexes.write_index``."""
-        return write_index(self.path, fill, options)
+        return write_index(self.path, fill, options, self.clock())
 
     def commit(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import mmsearch
 from mmsearch.ann import everyday_sentences
 from mmsearch.errors import BuildError, CollectionError, MissingPackage
 from mmsearch.store import Modality, Store
-from mmsearch_indexes import FaissMissing, IndexUnusable, InvalidRecipe, OverBudget, VectorIndexError
+from mmsearch_indexes import FaissMissing, IndexUnusable, OverBudget, VectorIndexError
+from tests.fakes import FakeEncoder
 from tests.mmsearch.ann.conftest import RECIPE, N, drawn, put
 
 
@@ -62,6 +64,57 @@ def test_a_rebuild_takes_the_place_of_the_index_and_keeps_its_options(built: mms
     assert built.outdated() == {"image": 0}
 
 
+def test_a_few_texts_do_not_take_the_memory_of_the_pictures(photos: mmsearch.Collection, store: Store) -> None:
+    store.commit(store.snapshot(), add=[put(store, drawn(5, seed=3), "t", modality=Modality.TEXT)])
+    reports = photos.build(mmsearch.BuildOptions(memory_bytes=200_000))
+    assert [(report.modality, report.plan.recipe.is_exact) for report in reports] == [("image", False), ("text", True)]
+    assert sum(report.plan.resident_bytes for report in reports) <= 200_000
+
+
+def test_that_no_index_is_wanted_is_remembered(
+    built: mmsearch.Collection, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mmsearch.ann.building.EXACT_ROWS", 1000)
+    monkeypatch.setattr("mmsearch_indexes.planner.EXACT_ROWS", 1000)
+    assert built.outdated() == {"image": 0}
+    built.build(mmsearch.BuildOptions(recall=1))
+    assert built.outdated() == {}
+    assert built.info().indexes == {}
+    assert built.search("two dogs")[0].rank == 1
+    assert caplog.text == ""
+    assert built.build()[0].plan.recipe.is_exact
+    store.commit(store.snapshot(), index={"image": None})
+    assert built.outdated() == {"image": 1}
+
+
+def test_a_modality_without_items_keeps_no_index(photos: mmsearch.Collection, store: Store) -> None:
+    store.commit(store.snapshot(), add=[put(store, drawn(4000, seed=3), "t", modality=Modality.TEXT)])
+    photos.build(mmsearch.BuildOptions(recipe=RECIPE))
+    assert len(folders(store)) == 2
+    ids = store.snapshot().table(["id"], modality="text")["id"].to_pylist()
+    store.commit(store.snapshot(), remove=ids)
+    photos.build()
+    assert list(photos.info().indexes) == ["image"]
+    assert len(folders(store)) == 1
+
+
+def test_a_collection_behind_a_link_is_indexed(photos: mmsearch.Collection, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "linked").symlink_to(store.path)
+    linked = mmsearch.Collection(Store.open(tmp_path / "linked"), encoder=FakeEncoder())
+    linked.build(mmsearch.BuildOptions(recipe=RECIPE))
+    assert photos.info().indexes["image"].rows == N
+    assert photos.verify() == []
+
+
+def test_what_a_killed_build_left_goes_a_day_later(photos: mmsearch.Collection, store: Store) -> None:
+    left = store.path / "tmp" / "abandoned"
+    left.mkdir()
+    (left / "rows.f16").write_bytes(b"0" * 1000)
+    os.utime(left, (1, 1))
+    photos.build(mmsearch.BuildOptions(recipe=RECIPE))
+    assert not left.exists()
+
+
 def test_an_index_is_built_over_what_is_live(photos: mmsearch.Collection, store: Store) -> None:
     store.commit(store.snapshot(), remove=list(range(0, N, 2)))
     (report,) = photos.build(mmsearch.BuildOptions(recipe="IVF16,PQ8x4fsr"))
@@ -75,6 +128,8 @@ def test_shards_of_writers_that_raced_are_indexed_in_id_order(photos: mmsearch.C
     third = put(store, drawn(500, seed=5), "c")
     store.commit(store.snapshot(), add=[third, first])
     store.commit(store.snapshot(), add=[second])
+    photos.build(mmsearch.BuildOptions(recipe=RECIPE))
+    assert photos.info().indexes["image"].rows == N + 1500
     snapshot = store.snapshot()
     ids, stored = snapshot.embeddings(Modality.IMAGE)
     parts = list(snapshot.embedding_batches(Modality.IMAGE))
@@ -92,7 +147,10 @@ def test_shards_of_writers_that_raced_are_indexed_in_id_order(photos: mmsearch.C
         ({"recipe": "IVF32,PQ8"}, "factory is 'IVF32,PQ8'; give Flat, "),
         ({"recipe": "IVF32,PQ5x4fsr"}, "FAISS cannot build 'IVF32,PQ5x4fsr' over rows of 16"),
         ({"recipe": RECIPE, "recall": 1}, "only comparing all items finds all of the nearest"),
-        ({"memory_bytes": 1000}, "6,000 rows of 16 numbers need 1 MB of memory at least"),
+        (
+            {"memory_bytes": 1000},
+            "indexes of 6,000 items need 77 kB of memory at least, and 1 kB were given; give 77 kB",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_said_and_leaves_nothing(
@@ -137,6 +195,7 @@ def test_verify_finds_a_flipped_bit_of_an_index_and_repair_drops_it(built: mmsea
     built.repair()
     assert built.verify() == []
     assert built.info().indexes == {}
+    assert folders(store) == []
     assert len(built) == N
 
 
@@ -174,4 +233,3 @@ def test_errors_of_the_indexes_are_translated(
         photos.build()
     with pytest.raises(MissingPackage if error is FaissMissing else mmsearch.errors.QueryError):
         photos.search("two dogs")
-    assert InvalidRecipe in VectorIndexError.__subclasses__()

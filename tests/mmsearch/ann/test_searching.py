@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ import pytest
 import mmsearch
 from mmsearch.ann import ItemIndex
 from mmsearch.arrays import Embeddings, Ids, Scores
+from mmsearch.errors import QueryError
 from mmsearch.store import Modality, Store
+from mmsearch_indexes import ApproximateIndex, Matrix, Setting
 from tests.fakes import FakeEncoder
 from tests.mmsearch.ann.conftest import RECIPE, N, drawn, put
+from tests.pictures import paint
 
 QUERIES = drawn(40, seed=5)
 
@@ -110,7 +114,7 @@ def test_hits_of_a_sentence_are_the_same_but_for_recall(built: mmsearch.Collecti
 
 
 @pytest.mark.parametrize("name", ["index.faiss", "rows.f16", "meta.json", "ids.npy", "mean.npy"])
-@pytest.mark.parametrize("harm", ["flipped", "truncated", "gone"])
+@pytest.mark.parametrize("harm", ["flipped", "truncated", "emptied", "gone"])
 def test_a_bad_index_costs_a_warning_and_nothing_else(
     built: mmsearch.Collection, store: Store, name: str, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +126,8 @@ def test_a_bad_index_costs_a_warning_and_nothing_else(
         file.write_bytes(data)
     elif harm == "truncated":
         file.write_bytes(data[: len(data) // 2])
+    elif harm == "emptied":
+        file.touch()
     with caplog.at_level(logging.WARNING):
         ids, scores = found(store)
     true_ids, true_scores = exactly(store)
@@ -129,7 +135,7 @@ def test_a_bad_index_costs_a_warning_and_nothing_else(
     np.testing.assert_array_equal(scores, true_scores)
     assert "build it anew with `mmsearch build`" in caplog.text
     assert "until then every item is compared" in caplog.text
-    assert "image" in built.info().indexes or harm != "flipped" or name in ("meta.json", "ids.npy")
+    assert "image" in built.info().indexes or name != "mean.npy"  # which is not looked at
 
 
 def test_an_index_of_another_collection_is_not_used(
@@ -160,6 +166,52 @@ def test_an_open_collection_takes_up_a_new_index(photos: mmsearch.Collection, st
     mmsearch.Collection(store, encoder=FakeEncoder()).build(mmsearch.BuildOptions(recipe=RECIPE))
     photos.search("two dogs")
     assert photos._searcher is not before
+
+
+def test_each_kind_of_query_is_searched_as_it_was_tuned(
+    built: mmsearch.Collection, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Setting] = []
+    search = ApproximateIndex.search
+
+    def noted(self: ApproximateIndex, queries: Matrix, k: int, setting: Setting, **options: Any) -> Any:
+        asked.append(setting)
+        return search(self, queries, k, setting, **options)
+
+    monkeypatch.setattr(ApproximateIndex, "search", noted)
+    tuned = {kind: of.setting for kind, of in built.info().indexes["image"].tuned.items()}
+    assert tuned["text"] != tuned["image"]
+    picture = mmsearch.Picture(paint(tmp_path / "a.png", seed=1))
+    built.search("two dogs")
+    built.search(picture)
+    built.search(picture + mmsearch.Text("two dogs"))
+    assert asked == [tuned["text"], tuned["image"], tuned["text"]]
+    asked.clear()
+    together = built.search_many([picture, "two dogs", picture], k=5)
+    assert sorted(asked, key=str) == sorted([tuned["image"], tuned["text"]], key=str)
+    for row, query in enumerate([picture, "two dogs", picture]):
+        assert [hit.id for hit in built.search(query, k=5)] == together.ids[row].tolist()
+
+
+def test_more_than_a_million_beyond_the_newer_items_can_be_asked_for(
+    built: mmsearch.Collection, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmsearch_indexes.neighbors._MAX_FILL", 100)
+    ids, _ = found(store, QUERIES[:1], k=N + 50)
+    assert (ids >= 0).sum() == N
+    with pytest.raises(QueryError, match="k is 6,101 but there are 6,000 rows"):
+        found(store, QUERIES[:1], k=N + 101)
+    with pytest.raises(QueryError, match="k is 10,000,000,000,000 but"):
+        built.search_many(["two dogs"], k=10**13)
+
+
+def test_an_index_that_is_still_in_use_is_not_read_again(
+    built: mmsearch.Collection, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built.search("two dogs")
+    store.commit(store.snapshot(), add=[put(store, QUERIES, "new")])
+    monkeypatch.setattr("mmsearch.ann.item_index.open_index", lambda *_: pytest.fail("read again"))
+    assert built.search_many(["two dogs"], k=N + 40).ids.max() >= N
 
 
 def test_texts_are_searched_by_an_index_of_their_own(photos: mmsearch.Collection, store: Store) -> None:
