@@ -60,6 +60,8 @@ def build_shown(collection: Collection, options: BuildOptions | None, modalities
         reports = collection.build(options, modalities=modalities, announce=_announce, progress=progress)
     for report in reports:
         _summarise(report)
+    if not reports:
+        say("there are no items; index some first")
 
 
 def _announce(modality: Modality, plan: Plan) -> None:
@@ -82,7 +84,7 @@ def _summarise(report: BuildReport) -> None:
 
 def _bytes(size: str) -> int:
     """``500MB`` is 500 million bytes, ``2GiB`` twice 2 to the 30th."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", size.lower())
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]i?)?b?\s*", size.lower())
     if not match:
         raise typer.BadParameter(f"{size!r} is not a size; give one such as 500MB or 2GB", param_hint="--memory")
     return int(float(match[1]) * _UNITS[match[2] or ""])

@@ -86,7 +86,7 @@ def _build_where_due(collection: Collection) -> None:
         try:
             build_shown(collection, None, due)
         except MmsearchError as err:
-            say(f"all items are in, but no index was built, so each search compares them one by one: {err}")
+            say(f"all items are in and will be found, but no quicker than now, as no new index was built: {err}")
 
 
 def _summarise(collection: Collection, report: IndexReport) -> None:

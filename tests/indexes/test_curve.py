@@ -13,6 +13,8 @@ from mmsearch_indexes import (
     MeasuredCurve,
     RowIds,
     Setting,
+    Truth,
+    find_truth,
     measure_curve,
 )
 from mmsearch_indexes.curve import pareto_front
@@ -38,7 +40,7 @@ def index(request: pytest.FixtureRequest) -> ApproximateIndex:
 
 @pytest.fixture(scope="module")
 def measured(index: ApproximateIndex) -> MeasuredCurve:
-    return measure_curve(index, QUERIES, EXACT, in_use=IN_USE, seconds=60)
+    return measure_curve(index, QUERIES, Truth(EXACT), in_use=IN_USE, seconds=60)
 
 
 def ann_recall(found: RowIds, exact: RowIds) -> float:
@@ -91,7 +93,7 @@ def test_no_setting_on_the_front_is_beaten_in_both() -> None:
 def test_where_all_rows_are_compared_the_curve_is_a_point() -> None:
     flat = ApproximateIndex.build(ROWS[:500], IndexRecipe(factory="Flat"))
     exact = flat.search_exactly(QUERIES, 10).row_ids
-    measured = measure_curve(flat, QUERIES, exact, seconds=0.1)
+    measured = measure_curve(flat, QUERIES, Truth(exact), seconds=0.1)
     assert [found.recall for found in measured.points] == [1.0]
     assert measured.in_use is None
 
@@ -99,12 +101,12 @@ def test_where_all_rows_are_compared_the_curve_is_a_point() -> None:
 def test_fewer_rows_than_neighbours_and_a_single_query_have_a_curve() -> None:
     few = ApproximateIndex.build(ROWS[:5], IndexRecipe(factory="IVF64,PQ16x4fsr"))
     one = QUERIES[:1]
-    measured = measure_curve(few, one, few.search_exactly(one, 10).row_ids, seconds=0.05)
+    measured = measure_curve(few, one, find_truth(few, one), seconds=0.05)
     assert [found.recall for found in measured.points] == [1.0]
 
 
 def test_time_that_is_over_at_once_leaves_the_least_effort_and_what_is_in_use(index: ApproximateIndex) -> None:
-    measured = measure_curve(index, QUERIES, EXACT, in_use=Setting(effort=64, rerank=400), seconds=0.0)
+    measured = measure_curve(index, QUERIES, Truth(EXACT), in_use=Setting(effort=64, rerank=400), seconds=0.0)
     assert {found.effort for found in measured.points} <= {1 if index.has_lists else 10, 64}
     assert measured.in_use
     assert measured.in_use.effort == 64
@@ -114,7 +116,7 @@ def test_each_measurement_is_told_and_the_threads_of_faiss_are_as_they_were(inde
     import faiss
 
     before, told = faiss.omp_get_max_threads(), []
-    measured = measure_curve(index, QUERIES[:50], EXACT[:50], seconds=0.1, progress=told.append)
+    measured = measure_curve(index, QUERIES[:50], Truth(EXACT[:50]), seconds=0.1, progress=told.append)
     assert faiss.omp_get_max_threads() == before
     assert sum(told) > 6 * len(measured.points)
 
@@ -122,11 +124,11 @@ def test_each_measurement_is_told_and_the_threads_of_faiss_are_as_they_were(inde
 def test_an_index_of_nothing_has_no_curve() -> None:
     empty = ApproximateIndex.build(ROWS[:0], IndexRecipe(factory="Flat"))
     with pytest.raises(InvalidVectors, match="an index of no rows has no curve"):
-        measure_curve(empty, QUERIES, np.full((100, 10), -1))
+        measure_curve(empty, QUERIES, Truth(np.full((100, 10), -1)))
 
 
 def test_queries_and_neighbours_that_do_not_belong_together_are_refused(index: ApproximateIndex) -> None:
-    with pytest.raises(InvalidVectors, match=r"100 queries and neighbours \(99, 10\)"):
-        measure_curve(index, QUERIES, EXACT[1:])
+    with pytest.raises(InvalidVectors, match=r"100 queries and the neighbours of 99"):
+        measure_curve(index, QUERIES, Truth(EXACT[1:]))
     with pytest.raises(InvalidVectors, match="0 queries"):
-        measure_curve(index, QUERIES[:0], EXACT[:0])
+        measure_curve(index, QUERIES[:0], Truth(EXACT[:0]))

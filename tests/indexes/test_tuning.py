@@ -3,7 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmsearch_indexes import ApproximateIndex, FlatIndex, IndexRecipe, InvalidVectors, Matrix, RowIds, tune
+from mmsearch_indexes import (
+    ApproximateIndex,
+    FlatIndex,
+    IndexRecipe,
+    InvalidVectors,
+    Matrix,
+    RowIds,
+    Truth,
+    tune,
+)
 
 N, DIM = 8000, 32
 
@@ -54,10 +63,10 @@ def test_no_more_is_spent_than_the_promise_needs(index: ApproximateIndex) -> Non
 
 def test_given_neighbours_are_what_recall_is_measured_against(index: ApproximateIndex) -> None:
     exact = ORACLE.search(QUERIES, 10).row_ids
-    assert tune(index, QUERIES, recall=0.9, exact=exact).recall > 0.88
+    assert tune(index, QUERIES, recall=0.9, truth=Truth(exact)).recall > 0.88
     if not index.has_lists:
         return
-    wrong = tune(index, QUERIES, recall=0.9, exact=np.roll(exact, 200, axis=0))
+    wrong = tune(index, QUERIES, recall=0.9, truth=Truth(np.roll(exact, 200, axis=0)))
     assert wrong.recall < 0.9
     assert wrong.effort == index.max_effort
 
