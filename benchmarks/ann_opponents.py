@@ -329,7 +329,8 @@ def mmsearch(name: str, template: str | None) -> Opponent:
 
         faiss.omp_set_num_threads(threads)
         if template is None:
-            recipe = plan(*rows.shape, memory_bytes=2 * rows.size).recipe
+            sample = rows[np.random.default_rng(0).choice(len(rows), min(4096, len(rows)), replace=False)]
+            recipe = plan(*rows.shape, memory_bytes=2 * rows.size, sample=sample).recipe
         else:
             recipe = IndexRecipe(factory=factory(template, *rows.shape))
         save_index(ApproximateIndex.build(rows.astype(np.float16), recipe), folder)

@@ -4,11 +4,11 @@ The ladder, from the most to the least memory; the first rung that fits is taken
 
     Flat
         all rows compared, as float32: up to 100,000 rows, or where the promise is .999
+    OPQ{kept/2}_{kept},IVF{nlist},PQ{kept/2}x4fsr
+        4 bits for two of the principal components that hold most of the variance, a large one paired with a small
+        one: kept/4 + 8 bytes a row
     IVF{nlist},PQ{dim/2}x4fsr
-        4 bits for two numbers: dim/4 + 8 bytes a row
-    OPQ{5/16 dim}_{5/8 dim},IVF{nlist},PQ{5/16 dim}x4fsr
-        the same from 250,000 rows on: five eighths of the numbers, after a rotation that pairs large ones with small
-        ones: 5/32 dim + 8 bytes a row
+        in its place where rows are narrow or few: 4 bits for two numbers
     RR{dim},IVF{nlist},RaBitQfs
         1 bit for a number after a random rotation: dim/8 + 16 bytes a row
 
@@ -23,17 +23,24 @@ import math
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from mmsearch_indexes.errors import OverBudget
+from mmsearch_indexes.neighbors import Matrix
 from mmsearch_indexes.recipe import MIN_ROWS_PER_LIST, IndexRecipe
 from mmsearch_indexes.structure import check_recipe
 
 EXACT_ROWS = 100_000
 """Up to here comparing all rows takes some 20 ms on one core, and nothing is ever missed."""
 _GRAPH_ROWS = 5_000_000
-_ROTATED_ROWS = 250_000
-"""Rotating a query costs as much with few rows as with many: among 150,000 it took what it saved."""
-_ROTATED_DIM = 256
-"""Narrower rows were not measured, and have fewer numbers to spare."""
+_ROTATED_ROWS = 10_000
+"""Rotating a query costs as much with few rows as with many."""
+_ROTATED_DIM = 64
+"""Narrower rows have few numbers to spare."""
+_VARIANCE_KEPT = 0.965
+"""Of `mini` a third of 384 numbers hold .954, and half .976; of the drawn CLIP vectors half of 512 hold .948, and five
+eighths .975: the first is best of `mini`, the last of these (benchmarks/LOG.md)."""
+_USUALLY_KEPT = 0.625
 _ROWS_PER_LIST_TRAINED = 100
 _KMEANS_ROUNDS = 25
 _FLOPS = 3e10
@@ -52,7 +59,13 @@ class Plan:
 
 
 def plan(
-    n: int, dim: int, *, memory_bytes: int | None = None, recall: float = 0.95, factory: str | None = None
+    n: int,
+    dim: int,
+    *,
+    memory_bytes: int | None = None,
+    recall: float = 0.95,
+    factory: str | None = None,
+    sample: Matrix | None = None,
 ) -> Plan:
     """Pick a recipe.
 
@@ -62,12 +75,14 @@ def plan(
         memory_bytes: what the index may keep in memory; None for no limit.
         recall: ann_recall@10 that will be promised; 1 asks for all rows to be compared.
         factory: to be taken in place of what would be picked; see ``IndexRecipe``.
+        sample: ``(m, dim)`` float32, some thousand rows drawn at random: they tell how many principal components are
+            worth keeping, which is guessed without them.
 
     Raises:
         OverBudget: nothing fits; it says the smallest budget that would do.
         InvalidRecipe: a factory that is not known, or not for rows of this width.
     """
-    rungs = [_as_asked(n, dim, factory)] if factory else _ladder(n, dim, recall)
+    rungs = [_as_asked(n, dim, factory)] if factory else _ladder(n, dim, recall, sample)
     for rung in rungs:
         if memory_bytes is None or rung.resident_bytes <= memory_bytes:
             return rung
@@ -80,7 +95,7 @@ def plan(
     )
 
 
-def _ladder(n: int, dim: int, recall: float) -> list[Plan]:
+def _ladder(n: int, dim: int, recall: float, sample: Matrix | None) -> list[Plan]:
     exact = Plan(
         recipe=IndexRecipe(factory="Flat"),
         why=f"{n:,} rows are few enough to compare all of them"
@@ -97,7 +112,7 @@ def _ladder(n: int, dim: int, recall: float) -> list[Plan]:
     groups = dim // 2 if dim % 2 == 0 else dim
     rotation = ""
     if n >= _ROTATED_ROWS and dim >= _ROTATED_DIM:
-        groups = 5 * dim // 16
+        groups = (int(_USUALLY_KEPT * dim) if sample is None else _worth_keeping(sample)) // 2
         rotation = f"OPQ{groups}_{2 * groups},"
     quick = _listed(
         n,
@@ -115,7 +130,17 @@ def _ladder(n: int, dim: int, recall: float) -> list[Plan]:
         dim / 8 + 16,
         f"memory is short, so {nlist:,} lists of codes of 1 bit",
     )
-    return [exact, quick, small] if n <= EXACT_ROWS or recall >= 0.999 else [quick, small]
+    listed = [quick, small] if small.resident_bytes < quick.resident_bytes else [quick]
+    return [exact, *listed] if n <= EXACT_ROWS or recall >= 0.999 else listed
+
+
+def _worth_keeping(sample: Matrix) -> int:
+    """How many principal components hold most of the variance; a multiple of 16, unless all are needed."""
+    centred = sample.astype(np.float64) - sample.mean(axis=0, dtype=np.float64)
+    variances = np.linalg.eigvalsh(centred.T @ centred)[::-1].clip(min=0)
+    held = np.cumsum(variances) / max(variances.sum(), np.finfo(np.float64).tiny)
+    count = int(np.searchsorted(held, _VARIANCE_KEPT)) + 1
+    return min(-(-count // 16) * 16, int(sample.shape[1]))
 
 
 def _as_asked(n: int, dim: int, factory: str) -> Plan:

@@ -38,6 +38,7 @@ DEFAULT_RECALL = 0.95
 PAYS_SHARE, DUE_SHARE = 0.05, 0.2
 """Of the items: where more of them were added or removed since the index was built, building it anew makes searches
 quicker by far; and where still more were, it should be done without asking."""
+_SAMPLE = 4096
 
 
 class BuildStep(StrEnum):
@@ -139,9 +140,19 @@ def _planned(snapshot: Snapshot, options: BuildOptions | None) -> dict[Modality,
                     f"were given; give {_size(needed)}"
                 )
             memory = smallest[modality] + (memory - needed) * n // len(snapshot)
-        recall, factory = asked[modality].recall, asked[modality].recipe
-        plans[modality] = plan(n, snapshot.dim, memory_bytes=memory, recall=recall, factory=factory), asked[modality]
+        chosen = partial(
+            plan, n, snapshot.dim, memory_bytes=memory, recall=asked[modality].recall, factory=asked[modality].recipe
+        )
+        is_exact = chosen().recipe.is_exact
+        plans[modality] = chosen() if is_exact else chosen(sample=_sample(snapshot, modality)), asked[modality]
     return plans
+
+
+def _sample(snapshot: Snapshot, modality: Modality) -> Embeddings:
+    """``(4096 at most, dim)`` float32 vectors of random items."""
+    ids = snapshot.table(["id"], modality=modality)["id"].to_numpy()
+    drawn = np.random.default_rng(0).choice(ids, min(_SAMPLE, len(ids)), replace=False)
+    return snapshot.vectors(drawn).astype(np.float32)
 
 
 def _smallest(n: int, dim: int, options: BuildOptions) -> int:

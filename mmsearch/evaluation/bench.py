@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmsearch.ann import QUERY_KINDS, open_index, raised_as, truth_of, tuning_queries
 from mmsearch.encoders import DualEncoder
 from mmsearch.errors import BuildError
@@ -20,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _SEED = 1
 """Other queries than the index was tuned with, where they are drawn."""
+_SAMPLE = 4096
 _LEAST_ROWS = 5000
 """Fewer are compared in a millisecond."""
 
@@ -162,7 +165,8 @@ def _index_of(snapshot: Snapshot, modality: Modality) -> tuple[ApproximateIndex,
     if len(rows) < _LEAST_ROWS:
         return None
     # With less memory than the rows take as float32, comparing them all is not what is planned.
-    recipe = plan(len(rows), snapshot.dim, memory_bytes=2 * rows.size).recipe
+    sample = rows[np.random.default_rng(0).choice(len(rows), min(_SAMPLE, len(rows)), replace=False)]
+    recipe = plan(len(rows), snapshot.dim, memory_bytes=2 * rows.size, sample=sample.astype(np.float32)).recipe
     return ApproximateIndex.build(rows, recipe), f"{recipe.factory}, which is not in use"
 
 

@@ -13,24 +13,33 @@ from mmsearch_indexes import ApproximateIndex, OverBudget, plan, save_index, siz
     [
         (1000, None, "Flat"),
         (100_000, None, "Flat"),
-        (100_000, 100, "IVF256,PQ192x4fsr"),
-        (200_000, 200, "IVF512,PQ192x4fsr"),
-        (200_000, 15, "RR384,IVF512,RaBitQfs"),
+        (5000, 4, "IVF64,PQ192x4fsr"),
+        (100_000, 100, "OPQ120_240,IVF256,PQ120x4fsr"),
+        (200_000, 14.6, "RR384,IVF512,RaBitQfs"),
         (300_000, None, "OPQ120_240,IVF512,PQ120x4fsr"),
         (1_000_000, None, "OPQ120_240,IVF1024,PQ120x4fsr"),
         (10_000_000, None, "OPQ120_240,IVF4096_HNSW32,PQ120x4fsr"),
     ],
 )
-def test_the_first_rung_that_fits_is_taken(n: int, memory_mb: int | None, factory: str) -> None:
-    planned = plan(n, 384, memory_bytes=None if memory_mb is None else memory_mb * 10**6)
+def test_the_first_rung_that_fits_is_taken(n: int, memory_mb: float | None, factory: str) -> None:
+    planned = plan(n, 384, memory_bytes=None if memory_mb is None else int(memory_mb * 10**6))
     assert planned.recipe.factory == factory
     assert memory_mb is None or planned.resident_bytes <= memory_mb * 10**6
+
+
+@pytest.mark.parametrize(("rank", "kept"), [(20, 32), (120, 128), (384, 368)])
+def test_components_are_kept_as_the_rows_need_them(rank: int, kept: int) -> None:
+    chance = np.random.default_rng(0)
+    sample = np.zeros((4000, 384), np.float32)
+    sample[:, :rank] = chance.standard_normal((4000, rank))
+    planned = plan(200_000, 384, sample=sample)
+    assert planned.recipe.factory == f"OPQ{kept // 2}_{kept},IVF512,PQ{kept // 2}x4fsr"
 
 
 def test_why_is_said_in_words() -> None:
     assert plan(1000, 384).why == "1,000 rows are few enough to compare all of them"
     assert "4 bits" in plan(200_000, 384).why
-    assert "memory is short" in plan(200_000, 384, memory_bytes=15 * 10**6).why
+    assert "memory is short" in plan(200_000, 384, memory_bytes=14_600_000).why
 
 
 def test_a_promise_that_only_exact_search_keeps_is_planned_so() -> None:
