@@ -44,7 +44,7 @@ def bench(
             say("nothing to measure: with so few items, comparing all of them takes no time")
             return
         if not as_json:
-            print("Single queries, one thread; in brackets: 95 % interval of recall, slowest and quickest round")
+            print("Single queries, one after the other, on one thread; ± half of the 95 % interval of recall")
         if svg:
             report.write_svg(svg)
             say(f"drawing: {svg}")
@@ -57,11 +57,11 @@ def _print(curve: Curve) -> None:
     print(f"{curve.name}: {curve.n:,} vectors, {curve.dim}-d, {curve.recipe}")
     table = Table(box=None, pad_edge=False)
     for head in ("ann_recall@10", "queries/s", "x exact", curve.effort_name, "candidates", ""):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for point in curve.with_tuned():
         table.add_row(
-            f"{point.recall:.4f} ({point.recall_low:.4f}-{point.recall_high:.4f})",
-            f"{point.qps:,.0f} ({point.qps_low:,.0f}-{point.qps_high:,.0f})",
+            f"{point.recall:.4f} ± {(point.recall_high - point.recall_low) / 2:.4f}",
+            f"{point.qps:,.0f}",
             f"{point.qps / curve.exact_qps:,.1f}",
             f"{point.effort:,}",
             f"{point.rerank:,}",

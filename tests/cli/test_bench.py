@@ -72,14 +72,14 @@ def test_each_curve_is_a_table_by_rising_recall_with_the_setting_in_use(app: typ
     assert head == "text -> image: 1,000,000 vectors, 512-d, IVF1024,PQ256x4fsr"
     assert columns.split() == ["ann_recall@10", "queries/s", "x", "exact", "nprobe", "candidates"]
     assert [" ".join(row.split()) for row in rows] == [
-        "0.8800 (0.8760-0.8840) 2,800 (2,520-3,080) 373.3 16 80",
-        "0.9536 (0.9496-0.9576) 1,400 (1,260-1,540) 186.7 45 120 in use",
-        "0.9700 (0.9660-0.9740) 1,100 (990-1,210) 146.7 64 120",
+        "0.8800 ± 0.0040 2,800 373.3 16 80",
+        "0.9536 ± 0.0040 1,400 186.7 45 120 in use",
+        "0.9700 ± 0.0040 1,100 146.7 64 120",
         "1 (exact search) 7.5 1",
     ]
     assert result.stdout.count("in use") == 1
     assert "image -> image" in result.stdout
-    assert result.stdout.splitlines()[-1].startswith("Single queries, one thread;")
+    assert result.stdout.splitlines()[-1].startswith("Single queries, one after the other,")
 
 
 def test_json_has_one_curve_a_line(app: typer.Typer) -> None:
