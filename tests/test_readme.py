@@ -14,7 +14,8 @@ from benchmarks import table
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SEARCHING = (ROOT / "docs/searching.md").read_text(encoding="utf-8")
-COMMANDS = "index|search|explain|tag|duplicates|info|verify|repair|remove|encoders|eval|demo"
+INDEXES = (ROOT / "docs/indexes.md").read_text(encoding="utf-8")
+COMMANDS = "index|search|build|bench|explain|tag|duplicates|info|verify|repair|remove|encoders|eval|demo"
 
 
 def test_the_table_is_that_of_the_newest_records() -> None:
@@ -22,8 +23,8 @@ def test_the_table_is_that_of_the_newest_records() -> None:
 
 
 def test_every_command_and_option_is_one_the_program_has() -> None:
-    words = re.findall(rf"mmsearch ({COMMANDS})([^`\n]*)", README + SEARCHING)
-    assert {command for command, _ in words} >= {"index", "search", "demo", "explain", "tag", "duplicates"}
+    words = re.findall(rf"mmsearch ({COMMANDS})([^`\n]*)", README + SEARCHING + INDEXES)
+    assert {command for command, _ in words} >= set("index search build bench demo explain tag duplicates".split())
     for command in sorted({command for command, _ in words}):
         shown = subprocess.run(
             [sys.executable, "-m", "mmsearch_cli", command, "--help"], capture_output=True, text=True, check=True
@@ -37,10 +38,13 @@ def test_the_lines_that_set_everything_up_are_there() -> None:
     assert 'python -m pip install -e ".[cpu,test]" && python -m pytest' in README
 
 
-def test_the_contents_of_the_page_on_searching_lead_somewhere() -> None:
-    headings = {heading.lower() for heading in re.findall(r"^#+ (.+)$", SEARCHING, re.MULTILINE)}
+@pytest.mark.parametrize("page", [SEARCHING, INDEXES], ids=["searching", "indexes"])
+def test_the_contents_of_a_page_lead_somewhere(page: str) -> None:
+    headings = {heading.lower() for heading in re.findall(r"^#+ (.+)$", page, re.MULTILINE)}
     anchors = {re.sub(r"[^a-z0-9 -]", "", heading).replace(" ", "-") for heading in headings}
-    assert set(re.findall(r"\]\(#([^)]+)\)", SEARCHING)) <= anchors
+    linked = set(re.findall(r"\]\(#([^)]+)\)", page))
+    assert linked
+    assert linked <= anchors
 
 
 @pytest.mark.parametrize("module", sorted(set(re.findall(r"-m\s+benchmarks\.([a-z]+)", SEARCHING))))

@@ -30,7 +30,7 @@ def build(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="FACTORY", help="FAISS's factory string, such as IVF1024,PQ256x4fsr, in place of ours."),
+        typer.Option(metavar="FACTORY", help="FAISS's factory string, such as IVF512,PQ192x4fsr, in place of ours."),
     ] = None,
 ) -> None:
     """Build an index that answers quicker than comparing all items, and measure what it finds.
@@ -71,11 +71,13 @@ def _announce(modality: Modality, plan: Plan) -> None:
     say(f"{modality}: {plan.recipe.factory}, {plan.why}")
     say(
         f"  about {plan.resident_bytes / 1e6:,.0f} MB in memory, {plan.disk_bytes / 1e6:,.0f} MB on disk, "
-        f"{plan.build_seconds:,.0f} s to build on one core, then measuring"
+        f"{plan.build_seconds:,.0f} s to build on one core; then half a minute or more to measure what it finds"
     )
 
 
 def _summarise(report: BuildReport) -> None:
+    if report.plan.recipe.is_exact and report.had_one:
+        say(f"{report.modality}: the index that was there is removed; `mmsearch build --recall 0.95` makes one again")
     if report.index:
         say(f"{report.modality}: {report.rows:,} items indexed in {report.seconds:.1f} s")
         for line in lines_about(report.index):
@@ -94,7 +96,7 @@ def _bytes(size: str) -> int:
 def _bar() -> Iterator[Callable[[Modality, BuildStep, int, int], None]]:
     from tqdm import tqdm
 
-    bar: tqdm[None] = tqdm(disable=None, dynamic_ncols=True, leave=False)
+    bar: tqdm[None] = tqdm(disable=None, dynamic_ncols=True, leave=False, delay=0.1)
     shown = ""
 
     def show(modality: Modality, step: BuildStep, done: int, total: int) -> None:

@@ -76,8 +76,12 @@ def errors_to_exit_code(stopped: str = "stopped") -> Iterator[None]:
 
 
 def interrupt_on_terminate() -> None:
-    """Let SIGTERM stop the job as politely as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    """Let SIGTERM stop the job as politely as Ctrl-C does, also where Ctrl-C is ignored, as behind a shell's ``&``."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 @contextmanager

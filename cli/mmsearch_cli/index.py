@@ -81,7 +81,7 @@ def _build_where_due(collection: Collection) -> None:
     due = [modality for modality, share in shares.items() if share > DUE_SHARE]
     for modality, share in shares.items():
         if PAYS_SHARE < share <= DUE_SHARE:
-            say(f"{share:.0%} of the {modality} items came or went since their index was built: mmsearch build")
+            say(f"{share:.0%} of the {modality} items came or went since they were indexed; quicker: mmsearch build")
     if due:
         try:
             build_shown(collection, None, due)

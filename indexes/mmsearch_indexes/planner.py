@@ -168,7 +168,8 @@ def _listed(n: int, dim: int, factory: str, nlist: int, bytes_a_row: float, why:
     rotation = 4 * dim * dim if factory.startswith(("RR", "OPQ")) else 0
     resident = int(n * bytes_a_row) + 4 * nlist * dim + rotation
     trained = min(n, recipe.train_rows)
-    products = (_KMEANS_ROUNDS * trained + n) * nlist * dim + n * rotation / 4
+    kept = int(match[1]) if (match := re.match(r"OPQ\d+_(\d+)", factory)) else dim
+    products = (_KMEANS_ROUNDS * trained + n) * nlist * kept + n * rotation / 4
     return Plan(
         recipe=recipe,
         why=why,

@@ -18,7 +18,7 @@ MIN_ROWS_PER_LIST = 39
 _FACTORY = re.compile(
     r"Flat"
     r"|(RR\d{1,4},|OPQ(?P<groups>\d{1,4})(_\d{1,4})?,(?=.*,PQ(?P=groups)x))?"
-    r"IVF(?P<nlist>\d{1,7})(_HNSW\d{1,3})?,(Flat|SQ8|SQfp16|PQ\d{1,4}x4fsr?|RaBitQfs\d?)"
+    r"IVF(?P<nlist>[1-9]\d{0,6})(_HNSW\d{1,3})?,(Flat|SQ8|SQfp16|PQ\d{1,4}x4fsr?|RaBitQfs\d?)"
     r"|HNSW\d{1,3},(Flat|SQ8|SQfp16)"
 )
 

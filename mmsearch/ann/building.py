@@ -66,7 +66,8 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.recall <= 1:
-            raise BuildError(f"recall is {self.recall}; give a number above 0 and up to 1, such as 0.95")
+            meant = f"{self.recall / 100:g}" if 1 < self.recall <= 100 else "0.95"
+            raise BuildError(f"recall is {self.recall:g}; give a number above 0 and up to 1, such as {meant}")
         if self.recipe is not None and self.recall == 1:
             raise BuildError("only comparing all items finds all of the nearest; give a recall below 1 with a recipe")
         if self.memory_bytes is not None and self.memory_bytes < 1:
@@ -82,6 +83,8 @@ class BuildReport:
     rows: int
     index: IndexInfo | None
     """None where comparing all items is the plan, or where somebody else built another meanwhile."""
+    had_one: bool
+    """Whether there was an index before."""
     seconds: float
 
 
@@ -120,7 +123,16 @@ def build(
                 start = perf_counter()
                 index = _Build(store, snapshot, encoder, modality, asked, progress).run(chosen)
                 rows, seconds = snapshot.counts()[modality], perf_counter() - start
-                reports.append(BuildReport(modality=modality, plan=chosen, rows=rows, index=index, seconds=seconds))
+                reports.append(
+                    BuildReport(
+                        modality=modality,
+                        plan=chosen,
+                        rows=rows,
+                        index=index,
+                        had_one=modality in indexes_in_use(snapshot),
+                        seconds=seconds,
+                    )
+                )
         return tuple(reports)
 
 
@@ -128,7 +140,8 @@ def _planned(snapshot: Snapshot, options: BuildOptions | None) -> dict[Modality,
     """What to build for each modality, and what was asked for; memory goes to each as it needs, then by its items."""
     counts = {Modality(name): n for name, n in snapshot.counts().items()}
     asked = {modality: options or _as_before(snapshot, modality) for modality in counts}
-    smallest = {modality: _smallest(n, snapshot.dim, asked[modality]) for modality, n in counts.items()}
+    wanted = {modality: _wanted(snapshot, modality, asked[modality]) for modality in counts}
+    smallest = {modality: _smallest(wanted[modality]) for modality in counts}
     needed = sum(smallest.values())
     plans = {}
     for modality, n in counts.items():
@@ -140,12 +153,24 @@ def _planned(snapshot: Snapshot, options: BuildOptions | None) -> dict[Modality,
                     f"were given; give {_size(needed)}"
                 )
             memory = smallest[modality] + (memory - needed) * n // len(snapshot)
-        chosen = partial(
-            plan, n, snapshot.dim, memory_bytes=memory, recall=asked[modality].recall, factory=asked[modality].recipe
-        )
-        is_exact = chosen().recipe.is_exact
-        plans[modality] = chosen() if is_exact else chosen(sample=_sample(snapshot, modality)), asked[modality]
+        plans[modality] = wanted[modality](memory_bytes=memory), asked[modality]
     return plans
+
+
+def _wanted(snapshot: Snapshot, modality: Modality, asked: BuildOptions) -> Callable[..., Plan]:
+    """``plan`` for one modality, but for its memory."""
+    n = snapshot.counts()[modality]
+    chosen = partial(plan, n, snapshot.dim, recall=asked.recall, factory=asked.recipe)
+    if asked.memory_bytes is None and chosen().recipe.is_exact:
+        return chosen
+    return partial(chosen, sample=_sample(snapshot, modality))
+
+
+def _smallest(wanted: Callable[..., Plan]) -> int:
+    try:
+        return wanted(memory_bytes=0).resident_bytes
+    except OverBudget as err:
+        return err.smallest_bytes
 
 
 def _sample(snapshot: Snapshot, modality: Modality) -> Embeddings:
@@ -155,14 +180,9 @@ def _sample(snapshot: Snapshot, modality: Modality) -> Embeddings:
     return snapshot.vectors(drawn).astype(np.float32)
 
 
-def _smallest(n: int, dim: int, options: BuildOptions) -> int:
-    try:
-        return plan(n, dim, memory_bytes=0, recall=options.recall, factory=options.recipe).resident_bytes
-    except OverBudget as err:
-        return err.smallest_bytes
-
-
 def _size(size_bytes: int) -> str:
+    if size_bytes < 1000:
+        return f"{size_bytes} bytes"
     return f"{math.ceil(size_bytes / 1e3):,} kB" if size_bytes < 1e6 else f"{math.ceil(size_bytes / 1e6):,} MB"
 
 

@@ -17,7 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mmsearch.store.durable import ensure_folder, file_sha256, move, sync_folder, writing
+from mmsearch.errors import CollectionError
+from mmsearch.store.durable import ensure_folder, file_sha256, move, sync_folder
 from mmsearch.store.lock import STALE, clear_temporary
 from mmsearch.store.manifest import IndexEntry, Manifest
 
@@ -42,7 +43,7 @@ def write_index(
     clear_temporary(collection, today)
     name = str(uuid.uuid4())
     temporary = ensure_folder(collection / "tmp") / name
-    with writing(collection / IndexEntry.folder / name):
+    try:
         temporary.mkdir()
         try:
             rows = fill(temporary)
@@ -61,6 +62,12 @@ def write_index(
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+    except OSError as err:
+        free = shutil.disk_usage(collection).free
+        raise CollectionError(
+            f"the index cannot be written to {collection}: {err.strerror or err} ({free / 1e6:,.0f} MB are free); what "
+            "was there is as it was. Free some space, or make the folder writable, and build again"
+        ) from err
     return entry
 
 

@@ -95,3 +95,14 @@ def test_tuning_leaves_the_threads_of_faiss_as_they_were(index: ApproximateIndex
     before = faiss.omp_get_max_threads()
     tune(index, QUERIES[:50], recall=0.5)
     assert faiss.omp_get_max_threads() == before
+
+
+def test_where_the_measured_half_finds_less_the_other_is_asked_for_more(
+    index: ApproximateIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every other query is harder, so what suffices for the first half does not for the second."""
+    queries = drawn(400, 1, 2)
+    queries[1::2] = drawn(400, 3, 0.5)[1::2]
+    assert tune(index, queries, recall=0.9).recall >= 0.9
+    monkeypatch.setattr("mmsearch_indexes.tuning._TRIES", 1)
+    assert tune(index, queries, recall=0.9).recall < 0.9

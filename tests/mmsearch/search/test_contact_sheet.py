@@ -19,6 +19,7 @@ from PIL import Image
 import mmsearch
 from mmsearch import Hit, Hits, Item, Picture, Text
 from mmsearch.errors import QueryError
+from mmsearch.search.html_file import write_html
 from mmsearch.search.thumbnails import PAGE_BYTES, side_for
 from mmsearch.store import Modality
 from tests.fakes import FakeEncoder
@@ -292,3 +293,16 @@ def test_a_page_that_cannot_be_written_is_named(
     with pytest.raises(QueryError, match="cannot be written"):
         found.write_page(name)
     assert not list(tmp_path.rglob("*unfinished"))
+
+
+def test_a_pipe_or_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    target, link = tmp_path / "page.html", tmp_path / "link.html"
+    target.write_text("before")
+    link.symlink_to(target)
+    write_html(link, "<p>now</p>")
+    assert (link.is_symlink(), target.read_text()) == (True, "<p>now</p>")
+    device = tmp_path / "device"
+    device.symlink_to("/dev/full")
+    with pytest.raises(QueryError, match="No space left on device"):
+        write_html(device, "<p>now</p>")
+    assert Path("/dev/full").is_char_device()
