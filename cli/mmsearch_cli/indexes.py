@@ -19,7 +19,7 @@ def lines_about(index: IndexInfo) -> Iterator[str]:
         f"{index.size_bytes / 1e6:,.1f} MB on disk"
     )
     for kind, tuned in index.tuned.items():
-        short = "" if tuned.recall >= tuned.target else f"; short of the {tuned.target:g} that was asked for"
+        short = "" if round(tuned.recall, 3) >= tuned.target else f"; short of the {tuned.target:g} that was asked for"
         yield (
             f"{_QUERIES[kind]}: recall@10 {tuned.recall:.3f} ({tuned.recall_low:.3f} to {tuned.recall_high:.3f}) "
             f"at {tuned.qps:,.0f} a second on one core{short}"

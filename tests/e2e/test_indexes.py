@@ -64,6 +64,8 @@ def test_an_index_is_built_measured_and_searched(run: Run, large: Path, photos: 
     done = run("index", photos, "--to", large)
     assert done.returncode == 0, done.stderr
     assert "image: 5,206 items indexed in " in done.stderr
+    done = run("build", "-c", large, "--recipe", "Flat")
+    assert "the index that was there is removed; `mmsearch build --recall 0.95` makes one again" in done.stderr
 
 
 def test_a_few_new_items_are_found_at_once_and_told_of(run: Run, large: Path, photos: Path) -> None:
