@@ -120,7 +120,7 @@ def build(
         for modality, (chosen, asked) in _planned(snapshot, options).items():
             if modality in modalities:
                 announce(modality, chosen)
-                start = perf_counter()
+                start, before = perf_counter(), snapshot.manifest.index.get(modality)
                 index = _Build(store, snapshot, encoder, modality, asked, progress).run(chosen)
                 rows, seconds = snapshot.counts()[modality], perf_counter() - start
                 reports.append(
@@ -129,7 +129,7 @@ def build(
                         plan=chosen,
                         rows=rows,
                         index=index,
-                        had_one=modality in indexes_in_use(snapshot),
+                        had_one=bool(before and before.files),
                         seconds=seconds,
                     )
                 )

@@ -83,7 +83,7 @@ def test_a_few_new_items_are_found_at_once_and_told_of(run: Run, large: Path, ph
     ("options", "code", "message"),
     [
         (["--memory", "a lot"], 2, "'a lot' is not a size; give one such as 500MB or 2GB"),
-        (["--recall", "2"], 1, "recall is 2.0; give a number above 0 and up to 1"),
+        (["--recall", "2"], 1, "recall is 2; give a number above 0 and up to 1, such as 0.02"),
         (["--recipe", "HNSW"], 1, "factory is 'HNSW'; give Flat, "),
         (["--memory", "1kB"], 1, "indexes of 4,000 items need 515 kB of memory at least, and 1 kB were given"),
     ],
