@@ -71,7 +71,7 @@ def _announce(modality: Modality, plan: Plan) -> None:
     say(f"{modality}: {plan.recipe.factory}, {plan.why}")
     say(
         f"  about {plan.resident_bytes / 1e6:,.0f} MB in memory, {plan.disk_bytes / 1e6:,.0f} MB on disk, "
-        f"{plan.build_seconds:,.0f} s to build on one core; then half a minute or more to measure what it finds"
+        f"{plan.build_seconds:,.0f} s to build on one core, and as long again or longer to measure what it finds"
     )
 
 
