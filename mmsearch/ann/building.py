@@ -219,18 +219,9 @@ class _Build:
 
     def _fill(self, recipe: IndexRecipe, folder: Path) -> int:
         """Put the files of an index into a folder; returns how many items it holds."""
-        n = self.snapshot.counts()[self.modality]
-        parts = _Parts(
-            self.snapshot, self.modality, lambda done: self.progress(self.modality, BuildStep.READING, done, n)
-        )
+        parts = _Parts(self.snapshot, self.modality, self._counter(BuildStep.READING))
         rows = store_rows(folder, parts, self.snapshot.dim)
-        done = 0
-
-        def added(count: int) -> None:
-            nonlocal done
-            done += count
-            self.progress(self.modality, BuildStep.ADDING, done, n)
-
+        added = self._counter(BuildStep.ADDING)
         added(0)
         index = self._tuned(ApproximateIndex.build(rows, recipe, progress=added))
         save_index(index, folder)

@@ -35,6 +35,17 @@ def test_a_build_tells_what_it_measured(built: mmsearch.Collection, store: Store
     assert built.verify() == []
 
 
+def test_progress_counts_items_and_kinds_of_queries(photos: mmsearch.Collection) -> None:
+    told: list[tuple[str, int, int]] = []
+    photos.build(mmsearch.BuildOptions(recipe=RECIPE), progress=lambda _, step, done, of: told.append((step, done, of)))
+    assert [of for of in told if of[0] == "reading"] == [("reading", N // 2, N), ("reading", N, N)]
+    assert [of for of in told if of[0] == "learning and adding"] == [
+        ("learning and adding", 0, N),
+        ("learning and adding", N, N),
+    ]
+    assert [of for of in told if of[0] == "tuning"] == [("tuning", 0, 2), ("tuning", 1, 2)]
+
+
 def test_few_items_need_no_index(photos: mmsearch.Collection, store: Store) -> None:
     announced = []
     reports = photos.build(announce=lambda modality, plan: announced.append((modality, plan.recipe.factory)))
