@@ -18,8 +18,9 @@ def verify(collection: CollectionOption = HERE) -> None:
         for damage in damages:
             print(damage.message)
     if damages:
-        say(
-            f"{len(damages)} damaged; `mmsearch repair` sets damaged shards aside, then `mmsearch index` fills the gaps"
-        )
+        if all(damage.path.is_relative_to(path / "indexes") for damage in damages):
+            say(f"{len(damages)} damaged; no item is lost, and `mmsearch build` makes the index anew")
+        else:
+            say(f"{len(damages)} damaged; `mmsearch repair` sets them aside, then `mmsearch index` fills the gaps")
         raise SystemExit(Exit.DAMAGE)
     say(f"{path}: sound")

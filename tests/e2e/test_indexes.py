@@ -57,6 +57,13 @@ def test_an_index_is_built_measured_and_searched(run: Run, large: Path, photos: 
     )
     assert len(keys & all_keys) >= 7
     assert run("verify", "-c", large).returncode == 0
+    rows = next((large / ".mmsearch/indexes").glob("*/rows.f16"))
+    sound = rows.read_bytes()
+    rows.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    done = run("verify", "-c", large)
+    assert done.returncode == 3
+    assert done.stderr == "1 damaged; no item is lost, and `mmsearch build` makes the index anew\n"
+    rows.write_bytes(sound)
 
     # Once what was added is a fifth, `index` builds anew.
     store = Store.open(large / ".mmsearch")
