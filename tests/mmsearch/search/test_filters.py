@@ -92,6 +92,7 @@ def test_a_condition_that_takes_for_ever_can_be_interrupted(photos: mmsearch.Col
         "import os, signal, threading; from pathlib import Path\n"
         "from mmsearch.search import matching_ids; from mmsearch.store import Store\n"
         f"snapshot = Store.open(Path({str(photos.path)!r})).snapshot()\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored behind a shell's &
         "threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "matching_ids(snapshot, '(select count(*) from range(1000000000) a, range(100000) b) > 0')\n"
     )
