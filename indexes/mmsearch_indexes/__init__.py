@@ -18,7 +18,6 @@ from mmsearch_indexes.index_files import (
     describe_index,
     load_index,
     save_index,
-    size_bytes,
     store_rows,
 )
 from mmsearch_indexes.neighbors import Matrix, Neighbors, RowIds, Scores, check_k, merge, rank
@@ -62,7 +61,6 @@ __all__ = [
     "plan",
     "rank",
     "save_index",
-    "size_bytes",
     "store_rows",
     "tune",
 ]

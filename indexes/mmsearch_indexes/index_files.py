@@ -46,8 +46,6 @@ class IndexDescription:
     dim: int
     structure_bytes: int
     """What searching keeps in memory."""
-    rows_bytes: int
-    """What it reads of the disk where it needs it."""
 
 
 def store_rows(folder: Path, batches: Iterable[StoredRows], dim: int) -> StoredRows:
@@ -150,15 +148,9 @@ def describe_index(folder: Path) -> IndexDescription:
             n=int(meta["n"]),
             dim=int(meta["dim"]),
             structure_bytes=(folder / _STRUCTURE).stat().st_size if _STRUCTURE in meta["sha256"] else 0,
-            rows_bytes=(folder / _ROWS).stat().st_size,
         )
     except (InvalidRecipe, KeyError, TypeError, ValueError, AttributeError, OSError) as err:
         raise IndexUnusable(f"{folder / _META} does not describe an index: {err!r}", folder) from err
-
-
-def size_bytes(folder: Path) -> int:
-    """Of all files of an index."""
-    return sum((folder / name).stat().st_size for name in (_META, *_files(True)) if (folder / name).exists())
 
 
 def _files(has_structure: bool) -> tuple[str, ...]:
