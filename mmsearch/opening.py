@@ -58,7 +58,9 @@ def index(
     options: JobOptions = JobOptions(),  # noqa: B008 - frozen
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[Collection, IndexReport]:
-    """Open or make the collection that fits the sources, and add them to it: all of ``mmsearch index``.
+    """Open or make the collection that fits the sources, and add them to it, as ``mmsearch index`` does.
+
+    The command then calls ``Collection.build`` where ``Collection.outdated`` says that this is due.
 
     Args:
         sources: see ``Collection.add``.
